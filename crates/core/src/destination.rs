@@ -1,0 +1,84 @@
+//! The open set of places that tables live in.
+
+use async_trait::async_trait;
+
+use crate::{Micros, Package, Position, ShardId, TableDef};
+
+/// A place that holds tables and can say how much of each shard it has.
+///
+/// Every destination passes the same conformance suite. The rule behind all methods: the rows and the positions they
+/// stand for become visible in one step, and after any doubt the destination is asked.
+#[async_trait]
+pub trait Destination: Send + Sync {
+    /// Makes `table` exist with at least its columns. Harmless when it does already.
+    async fn prepare(&self, table: &'static TableDef) -> Result<(), DestinationError>;
+
+    /// For each of `shards`, the last position that is safely in `table`, read afresh. A table that does not exist has none.
+    async fn checkpoint(&self, table: &'static TableDef, shards: &[ShardId]) -> Result<Vec<Option<Position>>, DestinationError>;
+
+    /// Writes the rows and moves the checkpoints of all spans to their ends in one step, unless that has happened before.
+    ///
+    /// After an error it is unknown whether the package is there: call again with the same package, which finds out.
+    async fn commit(&self, package: &Package) -> Result<CommitOutcome, DestinationError>;
+
+    /// The commits of packages to `table` with a version above `after`, oldest first.
+    async fn history(&self, table: &'static TableDef, after: Option<i64>) -> Result<Vec<Committed>, DestinationError>;
+}
+
+/// How a commit ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// The rows are in the table now.
+    Committed(Committed),
+    /// They were there before: the checkpoint of every span is at or beyond its end.
+    AlreadyThere,
+    /// Somebody else moved a checkpoint into one of the spans. Nothing was written: read the checkpoints and cut again.
+    Overtaken,
+}
+
+/// What one commit did: a row of `_loads`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The load id, as text.
+    pub load_id: String,
+    /// Rows written.
+    pub rows: i64,
+    /// Files written.
+    pub files: i64,
+    /// Bytes in those files.
+    pub bytes: i64,
+    /// The earliest and latest `ts` of the rows, where the table has one.
+    pub ts_range: Option<(Micros, Micros)>,
+    /// When.
+    pub committed_at: Micros,
+    /// The table version it made.
+    pub version: i64,
+}
+
+/// What a destination could not do, named for what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum DestinationError {
+    /// Trying again later may help: a network, a busy server, a full disk.
+    #[error("{doing}")]
+    Transient {
+        /// What was being done, and to which table.
+        doing: String,
+        /// Why it failed.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Trying again will not help until a person changes something.
+    #[error("{problem}")]
+    Refused {
+        /// What is wrong and what to do about it.
+        problem: String,
+    },
+}
+
+impl DestinationError {
+    /// Whether the same call may succeed later without a person's help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Transient { .. })
+    }
+}

@@ -1,0 +1,24 @@
+//! The words every stage of Freshet shares, and its two open traits.
+//!
+//! Nothing here does I/O or needs a runtime. A stage that wants another stage's work asks for it through a type of
+//! this crate; only the `app` crate knows all of them by name.
+
+mod destination;
+mod inbox;
+mod package;
+mod payload;
+mod secret;
+mod shard;
+mod source;
+mod table;
+mod time;
+
+pub use destination::{CommitOutcome, Committed, Destination, DestinationError};
+pub use inbox::{Inbox, InboxError, Receipt};
+pub use package::{LoadId, Package};
+pub use payload::{EnvelopeError, Format, Payload, SourceKind};
+pub use secret::Secret;
+pub use shard::{Position, ShardId, Span};
+pub use source::{Source, SourceError, Stop};
+pub use table::{ColumnDef, ColumnType, TableDef, TableKind};
+pub use time::{Clock, Micros, SystemClock};

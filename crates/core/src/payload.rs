@@ -63,7 +63,7 @@ pub enum Format {
     Syslog,
     /// One JSON object per line, with a time and a message.
     JsonLines,
-    /// A notice of Freshet's own: the text says what happened to the intake.
+    /// A notice of Freshet's own about its intake: `KIND: what happened`.
     Notice,
 }
 

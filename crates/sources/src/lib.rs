@@ -1,1 +1,9 @@
-//! DESC
+//! Where payloads come from: the HTTPS-drain receiver, and the reader of files and standard input.
+//!
+//! A source knows how bytes reach Freshet and nothing of what they mean: it hands payloads to an
+//! [`Inbox`](freshet_core::Inbox), or chunks to its caller, as they arrived.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod drain;
+pub mod files;

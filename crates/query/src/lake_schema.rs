@@ -1,0 +1,55 @@
+//! The tables of a lake as DataFusion sees them.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{SchemaProvider, TableProvider};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::runtime_env::RuntimeEnv;
+use freshet_destinations::delta::Lake;
+
+/// Opens a table when a statement first names it: a lake has more tables than a statement, and opening reads the log.
+pub(crate) struct LakeSchema {
+    lake: Arc<Lake>,
+    runtime: Arc<RuntimeEnv>,
+    /// The tables there were when the engine was made.
+    names: Vec<String>,
+}
+
+impl LakeSchema {
+    pub(crate) fn new(lake: Arc<Lake>, runtime: Arc<RuntimeEnv>, names: Vec<String>) -> Self {
+        Self { lake, runtime, names }
+    }
+}
+
+impl std::fmt::Debug for LakeSchema {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LakeSchema").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for LakeSchema {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn table_names(&self) -> Vec<String> {
+        self.names.clone()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if !self.table_exist(name) {
+            return Ok(None);
+        }
+        let Some(table) = self.lake.load(name).await.map_err(|error| DataFusionError::External(Box::new(error)))? else { return Ok(None) };
+        let store = table.log_store().object_store(None);
+        self.runtime.register_object_store(table.log_store().root_url(), store);
+        Ok(Some(table.table_provider().await?))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.names.iter().any(|known| known == name)
+    }
+}

@@ -1,1 +1,88 @@
-fn main(){}
+//! The one binary, and the one crate that knows every name.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod cli;
+mod commands;
+mod config;
+mod daemon;
+mod exit;
+mod lake;
+mod logging;
+mod output;
+mod progress;
+mod when;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use cli::{Cli, Output, Verb};
+use exit::{Exit, Failure};
+use output::Printer;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::start(&cli.global);
+    let ended = dispatch(&cli);
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            // A closed standard error leaves nobody to tell.
+            let _ = writeln!(std::io::stderr(), "error: {}", in_words(&error));
+            exit::code_of(&error).into()
+        }
+    }
+}
+
+/// The error and its causes, each said once.
+fn in_words(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}\n  because: {cause}");
+        }
+    }
+    text
+}
+
+fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
+    match &cli.verb {
+        Verb::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "freshet", &mut std::io::stdout());
+            return Ok(Exit::Ok);
+        }
+        Verb::Schema => {
+            let printer = Printer::new(&cli.global);
+            return match printer.output {
+                Output::Text => printer.line(config::reference().trim_end()),
+                Output::Json | Output::Csv => printer.json(&config::schema()),
+            }
+            .map(|()| Exit::Ok);
+        }
+        _ => {}
+    }
+    // Two libraries bring a TLS provider each; the choice must be made before either is used.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        return Err(Failure::new(Exit::Failed, "the TLS provider was chosen twice; this is a bug of Freshet"));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("freshet").build()?;
+    let ended = runtime.block_on(run(cli));
+    // A thread that still reads standard input must not keep the process.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    let settings = config::load(cli.global.config.as_deref())?;
+    match &cli.verb {
+        Verb::Import(args) => commands::import::run(&cli.global, &settings, args).await,
+        Verb::Run(args) => commands::run::run(&cli.global, &settings, args).await,
+        Verb::Query(args) => commands::query::run(&cli.global, &settings, args).await,
+        Verb::Tables(verb) => commands::tables::run(&cli.global, &settings, verb).await,
+        Verb::Loads(args) => commands::loads::run(&cli.global, &settings, args).await,
+        Verb::Rejects(verb) => commands::rejects::run(&cli.global, &settings, verb).await,
+        Verb::Status => commands::status::run(&cli.global, &settings).await,
+        Verb::Schema | Verb::Completions { .. } => Ok(Exit::Ok),
+    }
+}

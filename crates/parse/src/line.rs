@@ -156,6 +156,7 @@ pub enum DynoEventKind {
     Restarting,
     Cycling,
     Idling,
+    Unidling,
     AwaitingClient,
     ClientClosed,
     MemoryReport,
@@ -260,6 +261,48 @@ pub struct Scratch {
     pub(crate) buffer: Vec<u8>,
 }
 
+/// How many tags of a metrics line, or fields of an app's line, are taken apart; more stay in the text alone.
+pub const PAIRS_MAX: usize = 128;
+
+impl Scratch {
+    /// Adds a tag whose key and value are ranges of `text`. The first of two with one key wins.
+    pub(crate) fn add_tag(&mut self, text: &[u8], key: Range<usize>, value: Range<usize>) {
+        if self.has_room() && !has_key(&self.pairs, text, &key) {
+            self.pairs.push((key, value));
+        }
+    }
+
+    /// Forgets the fields of the line before.
+    pub(crate) fn clear_fields(&mut self) {
+        self.pairs.clear();
+        self.buffer.clear();
+    }
+
+    /// Adds a field whose key and value are ranges of the buffer. The first of two with one key wins.
+    pub(crate) fn add_field(&mut self, key: Range<usize>, value: Range<usize>) {
+        if self.has_room() && !has_key(&self.pairs, &self.buffer, &key) {
+            self.pairs.push((key, value));
+        }
+    }
+
+    /// Whether another field would be taken.
+    pub(crate) fn has_room(&self) -> bool {
+        self.pairs.len() < PAIRS_MAX
+    }
+
+    /// Copies `bytes` into the buffer.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(bytes);
+        start..self.buffer.len()
+    }
+}
+
+fn has_key(pairs: &[(Range<usize>, Range<usize>)], bytes: &[u8], key: &Range<usize>) -> bool {
+    let name = &bytes[key.clone()];
+    pairs.iter().any(|(known, _)| known.len() == name.len() && bytes[known.clone()] == *name)
+}
+
 /// Gives each enum whose variants are names in a table its `as_str`.
 macro_rules! names {
     ($($kind:ident { $($variant:ident => $name:literal),* $(,)? })*) => {$(
@@ -278,7 +321,7 @@ names! {
     DynoEventKind {
         StateChanged => "state_changed", ProcessStarted => "process_started", ProcessExited => "process_exited",
         Stopping => "stopping", Killed => "killed", Restarting => "restarting", Cycling => "cycling", Idling => "idling",
-        AwaitingClient => "awaiting_client", ClientClosed => "client_closed", MemoryReport => "memory_report",
+        Unidling => "unidling", AwaitingClient => "awaiting_client", ClientClosed => "client_closed", MemoryReport => "memory_report",
     }
     ErrorFamily { H => "H", R => "R", L => "L" }
     ApiAction {

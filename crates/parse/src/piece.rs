@@ -16,6 +16,11 @@ pub enum BodyFormat {
     JsonLines,
 }
 
+impl BodyFormat {
+    /// Every format.
+    pub const ALL: [Self; 4] = [Self::Frames, Self::Cli, Self::Syslog, Self::JsonLines];
+}
+
 /// One part of a body. The ranges of a body's pieces are in order and cover it exactly.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Piece<'a> {
@@ -23,6 +28,17 @@ pub enum Piece<'a> {
     Message(Message<'a>),
     /// Bytes that could not become one.
     Reject(Reject),
+}
+
+impl Piece<'_> {
+    /// Where it stands in the body; never empty.
+    #[must_use]
+    pub fn range(&self) -> Range<usize> {
+        match self {
+            Self::Message(message) => message.range.clone(),
+            Self::Reject(reject) => reject.range.clone(),
+        }
+    }
 }
 
 /// A log message with its header taken apart.
@@ -42,11 +58,11 @@ pub struct Message<'a> {
     pub source: Cow<'a, [u8]>,
     /// The process as sent (`web.1`, `router`, …); empty when the header has none.
     pub dyno: Cow<'a, [u8]>,
-    /// What was logged: final newline removed, colour codes removed in the CLI form.
+    /// What was logged: one final newline (`\n`, `\r\n` or `\r`) removed, colour codes removed in the CLI form.
     pub text: Cow<'a, [u8]>,
-    /// The exact bytes of the text (without the final newline), where `text` is not them.
+    /// The exact bytes of the text (without the final `\n`), where `text` is not them. `None` for text decoded from JSON.
     pub raw: Option<&'a [u8]>,
-    /// Whether the body ended before the length said. The message is what there was.
+    /// Whether the body ended, or the next frame began, before the length said. The message is what there was.
     pub short: bool,
 }
 
@@ -92,4 +108,18 @@ impl RejectReason {
             Self::ContinuesImported => "continues_imported",
         }
     }
+}
+
+/// A text without its final newline, and its exact bytes without the final `\n` where they differ from that.
+pub(crate) fn without_newline(text: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let exact = text.strip_suffix(b"\n").unwrap_or(text);
+    match exact.strip_suffix(b"\r") {
+        Some(text) => (text, Some(exact)),
+        None => (exact, None),
+    }
+}
+
+/// How many bytes of white space and NUL bytes (the keep-alive of a log session) `bytes` begin with.
+pub(crate) fn blank_bytes(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| byte.is_ascii_whitespace() || matches!(byte, 0 | 0x0b)).count()
 }

@@ -1,0 +1,292 @@
+//! `freshet import`: files into the lake.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use freshet_core::{Format, SystemClock};
+use freshet_load::{CommitError, Committer, FileChunk, FileLoader, PackageLimits, Retry, TableTotals};
+use freshet_parse::BodyFormat;
+use freshet_sources::files::{Chunk, ChunkOptions, ChunkReader, FileInput, FileProblem, FilesError, ReadError, expand};
+use freshet_tables::{Counts, TABLES};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::cli::{Global, ImportArgs};
+use crate::config::{Settings, format_bytes};
+use crate::exit::{Exit, Failure};
+use crate::lake;
+use crate::output::{Printer, grouped, left, right};
+use crate::progress::Progress;
+
+/// What became of one file.
+struct FileReport {
+    name: String,
+    format: Option<Format>,
+    bytes: u64,
+    known_bytes: u64,
+    counts: Counts,
+    problem: Option<String>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// A file cannot be read or the lake not written; what was committed before stays and is not added again.
+pub async fn run(global: &Global, settings: &Settings, args: &ImportArgs) -> anyhow::Result<Exit> {
+    let inputs = expand(&args.files).map_err(unreadable)?;
+    let printer = Printer::new(global);
+    let place = args.to.as_deref().map_or_else(|| lake::place(global, settings), |to| lake::local(to).to_owned());
+    let committer = if args.dry_run { None } else { Some(committer(&place).await?) };
+    let limits = PackageLimits { bytes_max: settings.load_bytes_max, rows_max: settings.load_rows_max, ..PackageLimits::default() };
+    let mut import = Import {
+        loader: FileLoader::new(committer, Arc::new(SystemClock), limits),
+        progress: Progress::new(printer, inputs.iter().map(FileInput::size_bytes).sum()),
+        read_bytes: Arc::new(AtomicU64::new(0)),
+        lines: 0,
+        app: args.app.clone(),
+    };
+    let started = Instant::now();
+    let mut files = Vec::with_capacity(inputs.len());
+    let loading = async {
+        for input in &inputs {
+            files.push(import.file(input).await?);
+        }
+        Ok::<(), CommitError>(())
+    };
+    let interrupted = tokio::select! {
+        loaded = loading => loaded.map(|()| false),
+        _ = tokio::signal::ctrl_c() => Ok(true),
+    };
+    // Even after an interruption what has been read is committed: it need not be read again.
+    let ended = match interrupted {
+        Ok(interrupted) => import.loader.finish().await.map(|()| interrupted),
+        Err(error) => Err(error),
+    };
+    import.progress.finish();
+    let interrupted = ended.map_err(|error| not_written(error, &place))?;
+    let totals: Vec<_> = import.loader.totals().map(|(table, totals)| (table.name, totals)).collect();
+    let report = Report { files, totals, seconds: started.elapsed().as_secs_f64(), place, dry_run: args.dry_run, interrupted };
+    report.print(printer)?;
+    Ok(report.exit(args.rejects_max))
+}
+
+async fn committer(place: &str) -> anyhow::Result<Committer> {
+    let committer = Committer::new(lake::open(place)?, Arc::new(SystemClock), Retry::SOON);
+    committer.prepare(&TABLES).await.map_err(|error| not_written(error, place))?;
+    Ok(committer)
+}
+
+fn unreadable(error: FilesError) -> anyhow::Error {
+    let forbidden = error.problems.iter().any(|problem| matches!(problem, FileProblem::Unreadable { .. }));
+    Failure::new(if forbidden { Exit::NotPermitted } else { Exit::Failed }, error.to_string())
+}
+
+/// Adds what it means for the user's data.
+fn not_written(error: CommitError, place: &str) -> anyhow::Error {
+    let overtaken = matches!(error, CommitError::Overtaken { .. });
+    let error = anyhow::Error::new(error);
+    if overtaken {
+        return Failure::new(Exit::TryAgain, format!("{error}: wait for it to end, then run this import again; nothing is added twice"));
+    }
+    error.context(format!(
+        "the lake {place} could not be written; what was committed before is complete, and running the import again adds the rest"
+    ))
+}
+
+struct Import {
+    loader: FileLoader,
+    progress: Progress,
+    read_bytes: Arc<AtomicU64>,
+    lines: u64,
+    app: Option<String>,
+}
+
+impl Import {
+    /// Reads one file to its end, or to where it breaks; that is reported and does not stop the import of others.
+    async fn file(&mut self, input: &FileInput) -> Result<FileReport, CommitError> {
+        let mut report =
+            FileReport { name: input.name(), format: None, bytes: 0, known_bytes: 0, counts: Counts::default(), problem: None };
+        let mut chunks = chunks(input.clone(), Arc::clone(&self.read_bytes));
+        while let Some(chunk) = chunks.recv().await {
+            let chunk = match chunk {
+                Ok(chunk) => chunk,
+                Err(error) => {
+                    report.problem = Some(format!("{:#}", anyhow::Error::new(error)));
+                    break;
+                }
+            };
+            let format = *report.format.get_or_insert_with(|| core_format(detect(&chunk.bytes)));
+            let length = chunk.bytes.len() as u64;
+            let added = self.loader.add(self.file_chunk(chunk, format)).await?;
+            report.bytes += length;
+            report.known_bytes += added.known_bytes;
+            report.counts += added.counts;
+            self.lines += added.counts.messages + added.counts.rejects;
+            self.progress.update(&report.name, self.read_bytes.load(Ordering::Relaxed), self.lines);
+        }
+        if let Some(problem) = &report.problem {
+            self.progress.note(&format!("error: {problem}"));
+        }
+        Ok(report)
+    }
+
+    fn file_chunk(&self, chunk: Chunk, format: Format) -> FileChunk {
+        let first_record = freshet_parse::first_record(body_format(format), &chunk.bytes);
+        FileChunk { bytes: chunk.bytes, hash_before: chunk.identity_before, first_record, format, app: self.app.clone() }
+    }
+}
+
+/// Reads `input` on a thread of its own, one chunk ahead of who loads them.
+fn chunks(input: FileInput, progress: Arc<AtomicU64>) -> mpsc::Receiver<Result<Chunk, ReadError>> {
+    let (send, receive) = mpsc::channel(1);
+    // The thread ends with the file, or when nobody wants its chunks any more.
+    std::thread::spawn(move || {
+        let mut format = None;
+        let records = move |bytes: &[u8]| freshet_parse::cut(*format.get_or_insert_with(|| detect(bytes)), bytes);
+        let mut reader = match ChunkReader::open(&input, ChunkOptions::default(), records, progress) {
+            Ok(reader) => reader,
+            Err(error) => return drop(send.blocking_send(Err(error))),
+        };
+        while let Some(chunk) = reader.next() {
+            let last = chunk.is_err();
+            if send.blocking_send(chunk).is_err() || last {
+                return;
+            }
+        }
+    });
+    receive
+}
+
+/// A file that is in no format we know is read as CLI lines, so that all of it ends in `_rejects`.
+fn detect(bytes: &[u8]) -> BodyFormat {
+    freshet_parse::detect(bytes).unwrap_or(BodyFormat::Cli)
+}
+
+fn core_format(format: BodyFormat) -> Format {
+    match format {
+        BodyFormat::Frames => Format::Frames,
+        BodyFormat::Cli => Format::Cli,
+        BodyFormat::Syslog => Format::Syslog,
+        BodyFormat::JsonLines => Format::JsonLines,
+    }
+}
+
+fn body_format(format: Format) -> BodyFormat {
+    match format {
+        Format::Frames => BodyFormat::Frames,
+        Format::Syslog => BodyFormat::Syslog,
+        Format::JsonLines => BodyFormat::JsonLines,
+        Format::Cli | Format::Notice => BodyFormat::Cli,
+    }
+}
+
+/// Loads `bytes` that are a delivery of their own, known by `identity`: how rejects are tried again.
+pub fn chunk_of(bytes: Bytes, identity: u128, app: Option<String>) -> FileChunk {
+    let format = detect(&bytes);
+    let first_record = freshet_parse::first_record(format, &bytes);
+    FileChunk { bytes, hash_before: identity, first_record, format: core_format(format), app }
+}
+
+/// What the import did.
+struct Report {
+    files: Vec<FileReport>,
+    totals: Vec<(&'static str, TableTotals)>,
+    seconds: f64,
+    place: String,
+    dry_run: bool,
+    interrupted: bool,
+}
+
+impl Report {
+    fn counts(&self) -> Counts {
+        let mut sum = Counts::default();
+        for file in &self.files {
+            sum += file.counts;
+        }
+        sum
+    }
+
+    fn lines_per_second(&self) -> f64 {
+        let counts = self.counts();
+        (counts.messages + counts.rejects) as f64 / self.seconds.max(1e-6)
+    }
+
+    fn exit(&self, rejects_max: f64) -> Exit {
+        let counts = self.counts();
+        let bytes = counts.message_bytes + counts.reject_bytes;
+        let too_many = counts.reject_bytes as f64 * 100.0 > bytes as f64 * rejects_max;
+        match () {
+            () if self.interrupted => Exit::TryAgain,
+            () if too_many || self.files.iter().any(|file| file.problem.is_some()) => Exit::Partly,
+            () => Exit::Ok,
+        }
+    }
+
+    fn print(&self, printer: Printer) -> anyhow::Result<()> {
+        if !printer.is_text() {
+            return printer.json(&self.json()).context("the report could not be printed");
+        }
+        if printer.quiet {
+            return Ok(());
+        }
+        if !self.totals.is_empty() {
+            let columns = [left("table"), right("rows"), right("files"), right("size")];
+            let row = |(table, totals): &(&str, TableTotals)| {
+                vec![(*table).to_owned(), grouped(totals.rows), grouped(totals.files), format_bytes(totals.bytes)]
+            };
+            printer.table(&columns, self.totals.iter().map(row))?;
+        }
+        for line in self.summary() {
+            printer.line(&line)?;
+        }
+        Ok(())
+    }
+
+    fn summary(&self) -> Vec<String> {
+        let counts = self.counts();
+        let bytes: u64 = self.files.iter().map(|file| file.bytes).sum();
+        let known: u64 = self.files.iter().map(|file| file.known_bytes).sum();
+        let files = if self.files.len() == 1 { "1 file".to_owned() } else { format!("{} files", grouped(self.files.len() as u64)) };
+        let mut lines = vec![format!(
+            "{} lines ({}) of {files} in {:.1} s, {} lines/s{}",
+            grouped(counts.messages + counts.rejects),
+            format_bytes(bytes),
+            self.seconds,
+            grouped(self.lines_per_second() as u64),
+            if self.dry_run { "; a dry run, nothing was written" } else { "" }
+        )];
+        if known > 0 {
+            lines.push(format!("{} of it were in the lake already and were not added again", format_bytes(known)));
+        }
+        if counts.rejects > 0 {
+            let look = if self.dry_run { String::new() } else { format!(": freshet rejects list --lake {}", self.place) };
+            lines.push(format!("{} rejects ({}){look}", grouped(counts.rejects), format_bytes(counts.reject_bytes)));
+        }
+        if counts.short > 0 {
+            lines.push(format!("{} frames were shorter than their length said; what there was is kept", grouped(counts.short)));
+        }
+        if self.interrupted {
+            lines.push("interrupted: what was read is committed; run the same import again for the rest".to_owned());
+        }
+        lines
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let files: Vec<_> = self
+            .files
+            .iter()
+            .map(|file| {
+                json!({ "file": file.name, "format": file.format.map(Format::as_str), "bytes": file.bytes, "known_bytes": file.known_bytes,
+                    "messages": file.counts.messages, "rejects": file.counts.rejects, "reject_bytes": file.counts.reject_bytes,
+                    "short_frames": file.counts.short, "problem": file.problem })
+            })
+            .collect();
+        let tables: Vec<_> =
+            self.totals.iter().map(|(table, t)| json!({ "table": table, "rows": t.rows, "files": t.files, "bytes": t.bytes })).collect();
+        json!({ "lake": self.place, "dry_run": self.dry_run, "interrupted": self.interrupted, "files": files, "tables": tables,
+            "seconds": self.seconds, "lines_per_second": self.lines_per_second() })
+    }
+}

@@ -1,0 +1,121 @@
+//! `freshet status`: is it running, what waits, how fresh is each table.
+
+use freshet_core::{Clock as _, Micros, SystemClock};
+use freshet_query::Engine;
+use serde_json::{Value, json};
+
+use super::query::helpful;
+use super::tables::describe_all;
+use crate::cli::Global;
+use crate::config::{Settings, format_bytes, format_duration};
+use crate::daemon::Report;
+use crate::exit::Exit;
+use crate::lake;
+use crate::output::{Printer, grouped, left, right};
+use crate::when;
+
+/// The time over which rates are taken, in minutes.
+const RATE_MINUTES: u32 = 60;
+
+/// One table's line.
+struct Freshness {
+    table: String,
+    rows: Option<i64>,
+    last_ts: Option<Micros>,
+    committed_at: Option<Micros>,
+    recent_rows: i64,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// There is no lake, or it cannot be read.
+pub async fn run(global: &Global, settings: &Settings) -> anyhow::Result<Exit> {
+    let printer = Printer::new(global);
+    let now = SystemClock.now();
+    let report = Report::read(&global.data_dir, now);
+    let tables = freshness(global, settings, now).await?;
+    if !printer.is_text() {
+        let list: Vec<_> = tables
+            .iter()
+            .map(|table| {
+                json!({ "table": table.table, "rows": table.rows, "last_ts": table.last_ts.map(when::rfc3339),
+                    "committed_at": table.committed_at.map(when::rfc3339), "rows_last_hour": table.recent_rows })
+            })
+            .collect();
+        let running = report.as_ref().map(|report| &report.0);
+        return printer.json(&json!({ "running": running, "tables": list })).map(|()| Exit::Ok);
+    }
+    match &report {
+        Some(Report(live)) => printer.line(&daemon_lines(live, now))?,
+        None => printer.line(&format!(
+            "daemon   not running with the data directory {}; start it:  freshet run --lake {}",
+            global.data_dir.display(),
+            lake::place(global, settings)
+        ))?,
+    }
+    let columns = [left("table"), right("rows"), left("latest row"), right("last commit"), right("rows in the last hour")];
+    let row = |table: &Freshness| {
+        vec![
+            table.table.clone(),
+            table.rows.map_or_else(|| "?".to_owned(), |rows| grouped(rows.unsigned_abs())),
+            table.last_ts.map(when::people).unwrap_or_default(),
+            table.committed_at.map(|time| format!("{} ago", format_duration(now.seconds_since(time)))).unwrap_or_default(),
+            grouped(table.recent_rows.unsigned_abs()),
+        ]
+    };
+    printer.table(&columns, tables.iter().map(row))?;
+    Ok(Exit::Ok)
+}
+
+fn daemon_lines(live: &Value, now: Micros) -> String {
+    let number = |name: &str| live[name].as_u64().unwrap_or_default();
+    let age = |name: &str| live[name].as_i64().map(|time| format_duration(now.seconds_since(Micros(time))));
+    let oldest = age("oldest_waiting_at_us").map(|age| format!(", the oldest for {age}")).unwrap_or_default();
+    let failing = match number("failures_in_a_row") {
+        0 => String::new(),
+        failures => format!("; the lake failed {failures} times in a row"),
+    };
+    format!(
+        "daemon   running, process {}, {} connections\nintake   {:.0} messages/s; {} frames stored, {} repeated\n\
+         spool    {}, {} waiting{oldest}; {} of {} on disk\nloader   {} messages, {} rejects; last commit {}{failing}",
+        number("pid"),
+        number("connections"),
+        live["messages_per_second"].as_f64().unwrap_or_default(),
+        grouped(number("frames_stored")),
+        grouped(number("frames_repeated")),
+        live["spool_state"].as_str().unwrap_or("?"),
+        format_bytes(number("waiting_bytes")),
+        format_bytes(number("spool_bytes")),
+        format_bytes(number("spool_bytes_max")),
+        grouped(number("messages")),
+        grouped(number("rejects")),
+        age("committed_at_us").map_or_else(|| "not yet".to_owned(), |age| format!("{age} ago")),
+    )
+}
+
+async fn freshness(global: &Global, settings: &Settings, now: Micros) -> anyhow::Result<Vec<Freshness>> {
+    let lake = lake::existing(global, settings)?;
+    let tables = describe_all(&lake).await?;
+    let since = when::rfc3339(Micros(now.0 - i64::from(RATE_MINUTES) * 60_000_000));
+    let mut recent = std::collections::BTreeMap::new();
+    if tables.iter().any(|table| table.name == "_loads") {
+        let sql = format!(
+            "SELECT arrow_cast(table_name, 'Utf8'), sum(rows) FROM _loads WHERE committed_at >= TIMESTAMP '{since}' GROUP BY table_name"
+        );
+        let batches = Engine::new(lake).await.map_err(helpful)?.query(&sql).await.map_err(helpful)?.collect().await.map_err(helpful)?;
+        for batch in batches {
+            use arrow_array::cast::AsArray as _;
+            let (names, rows) = (batch.column(0).as_string::<i32>(), batch.column(1).as_primitive::<arrow_array::types::Int64Type>());
+            recent.extend(names.iter().flatten().map(str::to_owned).zip(rows.values().iter().copied()));
+        }
+    }
+    let freshness = |table: freshet_destinations::delta::TableInfo| Freshness {
+        recent_rows: recent.get(&table.name).copied().unwrap_or_default(),
+        last_ts: table.ts_range.map(|range| range.1),
+        rows: table.rows,
+        committed_at: table.committed_at,
+        table: table.name,
+    };
+    Ok(tables.into_iter().map(freshness).collect())
+}

@@ -1,0 +1,140 @@
+//! Every key there is. The reference page, the JSON Schema, the check for unknown keys and the defaults come from here.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+/// A key of the configuration.
+pub(super) struct Key {
+    /// Dotted path; `*` stands for a name of the user's choice.
+    pub(super) path: &'static str,
+    /// What its value is.
+    pub(super) kind: Kind,
+    /// Its value where the file has none; empty for none.
+    pub(super) default: &'static str,
+    /// What it is for.
+    pub(super) about: &'static str,
+}
+
+/// What a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Any text.
+    Text,
+    /// `env:NAME`, `file:PATH` or the secret itself.
+    Secret,
+    /// A time span such as `30s` or `2h`.
+    Duration,
+    /// A size such as `64MiB`.
+    Bytes,
+    /// A whole number.
+    Count,
+}
+
+impl Kind {
+    /// What a value of this kind looks like, for error messages.
+    pub(super) fn example(self) -> &'static str {
+        match self {
+            Self::Text => "text in quotes",
+            Self::Secret => "\"env:NAME\", \"file:PATH\" or the secret itself, in quotes",
+            Self::Duration => "a time span in quotes, such as \"30s\", \"15m\" or \"2h\"",
+            Self::Bytes => "a size in quotes, such as \"64MiB\" or \"1GiB\"",
+            Self::Count => "a whole number",
+        }
+    }
+}
+
+const fn key(path: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Key {
+    Key { path, kind, default, about }
+}
+
+pub(super) static KEYS: &[Key] = &[
+    key("destination.*.type", Kind::Text, "delta", "What kind of destination it is. `delta`: Delta Lake tables."),
+    key("destination.*.url", Kind::Text, "./lake", "Where the tables lie: a folder with one table per subfolder."),
+    key("receive.listen", Kind::Text, "0.0.0.0:8080", "Address and port to listen on. `$PORT`, where set, replaces the port."),
+    key(
+        "receive.drain_secret",
+        Kind::Secret,
+        "env:FRESHET_DRAIN_SECRET",
+        "Password of the log drains (the user is `freshet`). Letters, digits, `-` and `_` only: Heroku does not decode others.",
+    ),
+    key("receive.drain_secret_old", Kind::Secret, "", "A second password that is accepted too, while drains move to a new one."),
+    key(
+        "receive.body_max",
+        Kind::Bytes,
+        "16MiB",
+        "The longest request body that is kept whole. Of a longer one the first part is kept and the rest counted.",
+    ),
+    key("receive.connections_max", Kind::Count, "4096", "Connections that may be open at once; more have to wait."),
+    key(
+        "receive.tls_certificate",
+        Kind::Text,
+        "",
+        "PEM file with the certificate chain. With it and `tls_key` the listener speaks HTTPS itself.",
+    ),
+    key("receive.tls_key", Kind::Text, "", "PEM file with the private key."),
+    key(
+        "spool.max_bytes",
+        Kind::Bytes,
+        "1GiB",
+        "Most that the spool may hold. When it is full the listener closes until there is room, and Logplex waits.",
+    ),
+    key("spool.segment_bytes", Kind::Bytes, "64MiB", "Size of one file of the spool."),
+    key(
+        "spool.dedupe_window",
+        Kind::Duration,
+        "2h",
+        "How long a frame is remembered, so that its repetition is not stored again. At least 1h.",
+    ),
+    key("load.max_age", Kind::Duration, "30s", "Longest that a message waits before it is committed to its tables."),
+    key("load.max_bytes", Kind::Bytes, "64MiB", "Memory that rows may take before they are committed."),
+    key("load.max_rows", Kind::Count, "1000000", "Rows that may wait before they are committed."),
+    key("maintenance.every", Kind::Duration, "10m", "How often `freshet run` looks for small files to merge and logs to check-point."),
+    key("maintenance.min_files", Kind::Count, "8", "Small files that a past day must have before they are merged."),
+    key("maintenance.target_bytes", Kind::Bytes, "128MiB", "Size that merged files aim at."),
+    key("run.stop_within", Kind::Duration, "25s", "Time to finish after SIGTERM or SIGINT. Heroku kills a dyno after 30s."),
+];
+
+/// The reference page, in Markdown.
+#[must_use]
+pub fn reference() -> String {
+    let mut page = String::from(
+        "# Configuration\n\nFreshet reads `freshet.toml` in the working directory, or the file that `--config` or `$FRESHET_CONFIG` names. Every key\n\
+         has a default, so no file is needed to begin with. Unknown keys are errors.\n\nThis page is made from the program's own list of keys (`freshet schema`).\n",
+    );
+    let mut section = "";
+    for key in KEYS {
+        let (table, name) = split(key.path);
+        if table != section {
+            section = table;
+            let _ = write!(page, "\n## [{}]\n\n| key | value | default | meaning |\n|---|---|---|---|\n", table.replace('*', "NAME"));
+        }
+        let default = if key.default.is_empty() { "none".to_owned() } else { format!("`{}`", key.default) };
+        let _ = writeln!(page, "| `{name}` | {} | {default} | {} |", key.kind.example(), key.about);
+    }
+    page
+}
+
+/// The JSON Schema of the file, for editors.
+#[must_use]
+pub fn schema() -> Value {
+    let mut root = json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "freshet.toml", "type": "object", "additionalProperties": false, "properties": {} });
+    for key in KEYS {
+        let mut node = &mut root;
+        let (table, name) = split(key.path);
+        for part in table.split('.') {
+            let slot = if part == "*" { &mut node["additionalProperties"] } else { &mut node["properties"][part] };
+            if !slot.is_object() {
+                *slot = json!({ "type": "object", "additionalProperties": false, "properties": {} });
+            }
+            node = slot;
+        }
+        let json_type = if key.kind == Kind::Count { "integer" } else { "string" };
+        node["properties"][name] = json!({ "type": json_type, "description": key.about, "examples": [key.default] });
+    }
+    root
+}
+
+fn split(path: &'static str) -> (&'static str, &'static str) {
+    path.rsplit_once('.').unwrap_or(("", path))
+}

@@ -1,0 +1,275 @@
+//! Valid settings: every value checked, nothing touched yet.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use freshet_core::Secret;
+
+use super::keys::KEYS;
+use super::raw::{Entry, Problem, matches, read};
+use super::units;
+use crate::exit::{Exit, Failure};
+
+/// Everything that can be set, with defaults filled in.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Root of the lake; a path.
+    pub lake: String,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The drains' password, as written: `env:NAME`, `file:PATH` or itself.
+    drain_secret: Secret,
+    drain_secret_old: Option<Secret>,
+    /// Bytes of a body that are kept.
+    pub body_bytes_max: usize,
+    /// Connections at once.
+    pub connections_max: usize,
+    /// TLS of our own.
+    pub tls: Option<TlsSettings>,
+    /// Bytes the spool may hold.
+    pub spool_bytes_max: u64,
+    /// Bytes of one spool file.
+    pub segment_bytes: u64,
+    /// How long frames are remembered.
+    pub dedupe_window: Duration,
+    /// Longest wait of a message before its commit.
+    pub load_age_max: Duration,
+    /// Memory of waiting rows, bytes.
+    pub load_bytes_max: usize,
+    /// Waiting rows.
+    pub load_rows_max: usize,
+    /// How often maintenance runs.
+    pub maintain_every: Duration,
+    /// Small files that make a merge worth it.
+    pub maintain_files_min: usize,
+    /// Size merged files aim at.
+    pub maintain_bytes_target: u64,
+    /// Deadline of the shutdown.
+    pub stop_within: Duration,
+}
+
+/// Files for TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Private key, PEM.
+    pub key: PathBuf,
+}
+
+/// The shortest dedupe window: Freshet promises an hour.
+const DEDUPE_WINDOW_MIN: Duration = Duration::from_secs(3600);
+
+/// Reads the file that was asked for, or `./freshet.toml` where it exists, or only defaults.
+///
+/// # Errors
+/// The file cannot be read, or has problems: all of them in one message, with their places.
+pub fn load(asked: Option<&Path>) -> anyhow::Result<Settings> {
+    let default = Path::new("freshet.toml");
+    let path = asked.or_else(|| default.exists().then_some(default));
+    let (name, source) = match path {
+        Some(path) => {
+            let source = std::fs::read_to_string(path).with_context(|| format!("the configuration {} cannot be read", path.display()));
+            (path.display().to_string(), source.map_err(|error| Failure::new(Exit::BadConfig, format!("{error:#}")))?)
+        }
+        None => ("the defaults".to_owned(), String::new()),
+    };
+    let mut problems = Vec::new();
+    let entries = read(&source, &mut problems);
+    let settings = settings(&Values { entries }, &mut problems);
+    if problems.is_empty() {
+        return Ok(settings);
+    }
+    let list: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
+    let count = if problems.len() == 1 { "a problem".to_owned() } else { format!("{} problems", problems.len()) };
+    Err(Failure::new(Exit::BadConfig, format!("{name} has {count}:\n{}", list.join("\n"))))
+}
+
+impl Settings {
+    /// The accepted passwords, read from where the file says they are.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read, or Logplex could not send it as written.
+    pub fn drain_secrets(&self) -> anyhow::Result<Vec<Secret>> {
+        let mut secrets = vec![resolve(&self.drain_secret).map_err(|why| missing_secret(&why))?];
+        if let Some(old) = &self.drain_secret_old {
+            secrets.push(resolve(old).map_err(|why| missing_secret(&why))?);
+        }
+        let usable = |secret: &Secret| secret.reveal().bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte));
+        if secrets.iter().all(usable) {
+            return Ok(secrets);
+        }
+        Err(Failure::new(
+            Exit::BadConfig,
+            "the drain secret may hold only letters, digits, `-`, `_`, `.` and `~`: Heroku sends the password of a drain URL as written, and a `:` in it stops the drain",
+        ))
+    }
+}
+
+fn missing_secret(why: &str) -> anyhow::Error {
+    Failure::new(
+        Exit::BadConfig,
+        format!(
+            "there is no drain secret: {why}\n  make one:  export FRESHET_DRAIN_SECRET=$(head -c 24 /dev/urandom | base64 | tr '+/' '-_')\n  \
+             or set `drain_secret` under [receive] in freshet.toml"
+        ),
+    )
+}
+
+/// Follows `env:NAME` and `file:PATH`; anything else is the secret itself.
+fn resolve(secret: &Secret) -> Result<Secret, String> {
+    let text = secret.reveal();
+    let found = if let Some(name) = text.strip_prefix("env:") {
+        std::env::var(name).map_err(|_| format!("the variable {name} is not set"))?
+    } else if let Some(path) = text.strip_prefix("file:") {
+        std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?.trim_end().to_owned()
+    } else {
+        text.to_owned()
+    };
+    if found.is_empty() { Err("it is empty".to_owned()) } else { Ok(Secret::new(found)) }
+}
+
+struct Values {
+    entries: Vec<Entry>,
+}
+
+impl Values {
+    /// What the file says for `pattern`, else the default; empty when there is neither.
+    fn text(&self, pattern: &str) -> String {
+        let written = self.entries.iter().find(|entry| matches(pattern, &entry.path)).map(|entry| entry.text.clone());
+        written.unwrap_or_else(|| KEYS.iter().find(|key| key.path == pattern).map_or_else(String::new, |key| key.default.to_owned()))
+    }
+
+    fn place(&self, pattern: &str) -> Option<(usize, usize)> {
+        self.entries.iter().find(|entry| matches(pattern, &entry.path)).and_then(|entry| entry.place)
+    }
+
+    fn optional(&self, pattern: &str) -> Option<String> {
+        Some(self.text(pattern)).filter(|text| !text.is_empty())
+    }
+
+    // The reader has checked that these texts have their kind, so the fall-backs below are never used.
+    fn duration(&self, pattern: &str) -> Duration {
+        units::duration(&self.text(pattern)).unwrap_or_default()
+    }
+
+    fn bytes(&self, pattern: &str) -> u64 {
+        units::bytes(&self.text(pattern)).unwrap_or_default()
+    }
+
+    fn size(&self, pattern: &str) -> usize {
+        usize::try_from(self.bytes(pattern)).unwrap_or(usize::MAX)
+    }
+
+    fn count(&self, pattern: &str) -> usize {
+        self.text(pattern).parse().unwrap_or_default()
+    }
+}
+
+fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
+    let mut refuse = |pattern: &str, message: String| problems.push(Problem { place: values.place(pattern), message });
+    let kind = values.text("destination.*.type");
+    if kind != "delta" {
+        refuse("destination.*.type", format!("`type` is {kind:?}; this version knows \"delta\""));
+    }
+    let lake = values.text("destination.*.url");
+    if let Some((scheme, _)) = lake.split_once("://").filter(|(scheme, _)| *scheme != "file") {
+        refuse("destination.*.url", format!("`url` is on {scheme}, but this version writes to local folders only"));
+    }
+    let listen = values.text("receive.listen");
+    let listen = listen.parse().unwrap_or_else(|_| {
+        refuse("receive.listen", format!("`listen` is {listen:?}, but must be an address and a port, such as \"0.0.0.0:8080\""));
+        SocketAddr::from(([0, 0, 0, 0], 8080))
+    });
+    let tls = match (values.optional("receive.tls_certificate"), values.optional("receive.tls_key")) {
+        (Some(certificate), Some(key)) => Some(TlsSettings { certificate: certificate.into(), key: key.into() }),
+        (None, None) => None,
+        (Some(_), None) => {
+            refuse("receive.tls_certificate", "`tls_certificate` needs `tls_key` beside it".to_owned());
+            None
+        }
+        (None, Some(_)) => {
+            refuse("receive.tls_key", "`tls_key` needs `tls_certificate` beside it".to_owned());
+            None
+        }
+    };
+    let dedupe_window = values.duration("spool.dedupe_window");
+    if dedupe_window < DEDUPE_WINDOW_MIN {
+        refuse("spool.dedupe_window", "`dedupe_window` must be at least \"1h\": Logplex may repeat a frame that long".to_owned());
+    }
+    let (spool_bytes_max, segment_bytes) = (values.bytes("spool.max_bytes"), values.bytes("spool.segment_bytes"));
+    if segment_bytes.saturating_mul(4) > spool_bytes_max {
+        refuse(
+            "spool.segment_bytes",
+            "`segment_bytes` must be at most a quarter of `max_bytes`: room is freed a segment at a time".to_owned(),
+        );
+    }
+    Settings {
+        lake,
+        listen,
+        drain_secret: Secret::new(values.text("receive.drain_secret")),
+        drain_secret_old: values.optional("receive.drain_secret_old").map(Secret::new),
+        body_bytes_max: values.size("receive.body_max"),
+        connections_max: values.count("receive.connections_max"),
+        tls,
+        spool_bytes_max,
+        segment_bytes,
+        dedupe_window,
+        load_age_max: values.duration("load.max_age"),
+        load_bytes_max: values.size("load.max_bytes"),
+        load_rows_max: values.count("load.max_rows"),
+        maintain_every: values.duration("maintenance.every"),
+        maintain_files_min: values.count("maintenance.min_files"),
+        maintain_bytes_target: values.bytes("maintenance.target_bytes"),
+        stop_within: values.duration("run.stop_within"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems_of(source: &str) -> Vec<String> {
+        let mut problems = Vec::new();
+        let entries = read(source, &mut problems);
+        settings(&Values { entries }, &mut problems);
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(problems_of(""), [""; 0]);
+    }
+
+    #[test]
+    fn every_problem_is_reported_with_its_place() {
+        let source = "[recieve]\nlisten = \"x\"\n[receive]\nlisten = \"nowhere\"\ntls_key = \"k.pem\"\n[load]\nmax_age = 30\nmax_row = 5\n\
+                      [spool]\nmax_bytes = \"lots\"\n[destination.lake]\nurl = \"s3://b/x\"\n";
+        assert_eq!(
+            problems_of(source),
+            [
+                "line 1, column 2: unknown section `recieve`; did you mean `receive`?",
+                "line 7, column 1: `load.max_age` must be a time span in quotes, such as \"30s\", \"15m\" or \"2h\"",
+                "line 8, column 1: unknown key `load.max_row`; did you mean `load.max_rows`?",
+                "line 10, column 1: `spool.max_bytes` is \"lots\", but must be a size in quotes, such as \"64MiB\" or \"1GiB\"",
+                "line 12, column 1: `url` is on s3, but this version writes to local folders only",
+                "line 4, column 1: `listen` is \"nowhere\", but must be an address and a port, such as \"0.0.0.0:8080\"",
+                "line 5, column 1: `tls_key` needs `tls_certificate` beside it",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_broken_file_is_one_problem_with_a_place() {
+        assert_eq!(problems_of("a = [").len(), 1);
+    }
+
+    #[test]
+    fn the_reference_page_is_up_to_date() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+        let committed = std::fs::read_to_string(&page).unwrap_or_default();
+        assert_eq!(committed, crate::config::reference(), "run: cargo run -- schema > docs/configuration.md");
+    }
+}

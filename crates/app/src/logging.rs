@@ -1,0 +1,34 @@
+//! The log: standard error, fixed phrases with fields, text for people and JSON for `--output json`.
+
+use std::io::{self, IsTerminal as _};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Global, Output};
+
+/// Starts the log. `RUST_LOG` wins over `-v` and `-q`.
+pub fn start(global: &Global) {
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn,freshet=info",
+        (false, 1) => "info,freshet=debug",
+        (false, _) => "debug",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(own_crates(level)));
+    let plain = global.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) || !io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // A log that was started before, as in a test, stays as it is.
+    let _ = match global.output {
+        Output::Json => log.json().flatten_event(true).try_init(),
+        Output::Text | Output::Csv => log.with_ansi(!plain).with_target(false).try_init(),
+    };
+}
+
+/// `freshet=LEVEL` stands for all of our crates.
+fn own_crates(level: &str) -> String {
+    let crates = ["freshet", "freshet_sources", "freshet_spool", "freshet_load", "freshet_destinations", "freshet_query"];
+    match level.split_once(",freshet=") {
+        Some((others, ours)) => crates.iter().fold(others.to_owned(), |filter, name| format!("{filter},{name}={ours}")),
+        None => level.to_owned(),
+    }
+}

@@ -266,6 +266,7 @@ pub const PAIRS_MAX: usize = 128;
 
 impl Scratch {
     /// Adds a tag whose key and value are ranges of `text`. The first of two with one key wins.
+    #[inline]
     pub(crate) fn add_tag(&mut self, text: &[u8], key: Range<usize>, value: Range<usize>) {
         if self.has_room() && !has_key(&self.pairs, text, &key) {
             self.pairs.push((key, value));
@@ -279,6 +280,7 @@ impl Scratch {
     }
 
     /// Adds a field whose key and value are ranges of the buffer. The first of two with one key wins.
+    #[inline]
     pub(crate) fn add_field(&mut self, key: Range<usize>, value: Range<usize>) {
         if self.has_room() && !has_key(&self.pairs, &self.buffer, &key) {
             self.pairs.push((key, value));
@@ -286,11 +288,13 @@ impl Scratch {
     }
 
     /// Whether another field would be taken.
+    #[inline]
     pub(crate) fn has_room(&self) -> bool {
         self.pairs.len() < PAIRS_MAX
     }
 
     /// Copies `bytes` into the buffer.
+    #[inline]
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Range<usize> {
         let start = self.buffer.len();
         self.buffer.extend_from_slice(bytes);
@@ -298,6 +302,7 @@ impl Scratch {
     }
 }
 
+#[inline]
 fn has_key(pairs: &[(Range<usize>, Range<usize>)], bytes: &[u8], key: &Range<usize>) -> bool {
     let name = &bytes[key.clone()];
     pairs.iter().any(|(known, _)| known.len() == name.len() && bytes[known.clone()] == *name)

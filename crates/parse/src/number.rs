@@ -3,6 +3,7 @@
 use crate::words::split_while;
 
 /// The digits at the start of `text` as a number, where it fits the type.
+#[inline]
 pub(crate) fn leading_integer<Number: TryFrom<u64>>(text: &[u8]) -> Option<Number> {
     let (digits, _) = split_while(text, |byte| byte.is_ascii_digit());
     if digits.is_empty() {
@@ -18,6 +19,7 @@ pub(crate) fn integer<Number: TryFrom<u64>>(text: &[u8]) -> Option<Number> {
 }
 
 /// The finite decimal number at the start of `text`, and what follows it.
+#[inline]
 pub(crate) fn leading_float(text: &[u8]) -> Option<(f64, &[u8])> {
     let (number, rest) = text.split_at(float_length(text)?);
     let number: f64 = std::str::from_utf8(number).ok()?.parse().ok()?;
@@ -25,6 +27,7 @@ pub(crate) fn leading_float(text: &[u8]) -> Option<(f64, &[u8])> {
 }
 
 /// The bytes that `[+-]digits[.digits][e[+-]digits]` takes. An `e` without digits belongs to the unit.
+#[inline]
 pub(crate) fn float_length(text: &[u8]) -> Option<usize> {
     let digits = |from: usize| text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let sign = usize::from(matches!(text.first(), Some(b'+' | b'-')));

@@ -29,6 +29,7 @@ impl<'t> Words<'t> {
 impl Iterator for Words<'_> {
     type Item = Word;
 
+    #[inline]
     fn next(&mut self) -> Option<Word> {
         let start = self.at + self.text[self.at..].iter().position(|byte| !byte.is_ascii_whitespace())?;
         let key = key_length(&self.text[start..]).map(|length| start..start + length);
@@ -47,6 +48,7 @@ impl Iterator for Words<'_> {
 
 /// Where the closing quote is, when a quoted value begins at `start`. Only the first quote without a backslash may close
 /// it: looking further would make a line of stray quotes cost the square of its length.
+#[inline]
 fn quoted_end(text: &[u8], start: usize) -> Option<usize> {
     if text.get(start) != Some(&b'"') {
         return None;

@@ -215,6 +215,8 @@ mod tests {
         check_command("curl -H 'X-Api-Key: abc def' h", "curl -H 'X-Api-Key: ~' h");
         check_command("curl Bearer abcdefgh x", "curl Bearer ~ x");
         check_command("take Basic plan", "take Basic plan");
+        // Long enough for a token only once its value is replaced.
+        check_command("curl Bearer A=?sig= x", "curl Bearer ~ x");
         check_command(r#"x '{"password":"p q"}' y"#, r#"x '{"password":~' y"#);
         check_command("rake auth:reset token:refresh author=me", "rake auth:reset token:refresh author=me");
     }

@@ -184,12 +184,14 @@ impl<'t> Reading<'t> {
     }
 }
 
+#[inline]
 fn put<Value>(field: &mut Option<Value>, value: Option<Value>) -> bool {
     let fits = value.is_some();
     *field = value;
     fits
 }
 
+#[inline]
 fn truth(value: &[u8]) -> Option<bool> {
     match value {
         b"true" => Some(true),

@@ -7,44 +7,44 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Everything Heroku says, in typed Delta Lake tables, exactly once.
 #[derive(Debug, Parser)]
 #[command(name = "freshet", version, max_term_width = 110, subcommand_required = true, arg_required_else_help = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Flags that every verb takes.
     #[command(flatten)]
-    pub global: Global,
+    pub(crate) global: Global,
     /// What to do.
     #[command(subcommand)]
-    pub verb: Verb,
+    pub(crate) verb: Verb,
 }
 
 /// Flags that every verb takes.
 #[derive(Args, Debug)]
-pub struct Global {
+pub(crate) struct Global {
     /// Configuration file; without one, ./freshet.toml is read where it exists
     #[arg(short, long, global = true, value_name = "FILE", env = "FRESHET_CONFIG")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// The lake: a folder with one Delta table per subfolder. Default: the configuration's, else ./lake
     #[arg(long, global = true, value_name = "PATH", env = "FRESHET_LAKE")]
-    pub lake: Option<String>,
+    pub(crate) lake: Option<String>,
     /// Where the spool lies
     #[arg(long, global = true, value_name = "DIR", env = "FRESHET_DATA_DIR", default_value = "./freshet-data")]
-    pub data_dir: PathBuf,
+    pub(crate) data_dir: PathBuf,
     /// How results are printed on standard output
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
-    pub output: Output,
+    pub(crate) output: Output,
     /// More of the log on standard error; twice for all of it
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub verbose: u8,
+    pub(crate) verbose: u8,
     /// No progress, no summary, no log below errors
     #[arg(short, long, global = true)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     /// No colours; so does the variable `NO_COLOR`
     #[arg(long, global = true)]
-    pub no_color: bool,
+    pub(crate) no_color: bool,
 }
 
 /// Forms of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub(crate) enum Output {
     /// For people
     Text,
     /// For programs: one JSON document, or one JSON object per line for rows
@@ -55,7 +55,7 @@ pub enum Output {
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// Bring log files, saved drain bodies or standard input into the lake
     Import(ImportArgs),
     /// Receive HTTPS log drains and keep the lake current until stopped
@@ -83,46 +83,46 @@ pub enum Verb {
 
 /// Flags of `import`.
 #[derive(Args, Debug)]
-pub struct ImportArgs {
+pub(crate) struct ImportArgs {
     /// Log files, folders of them, or - for standard input. Gzip and zstd are unpacked; the format is found out
     #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
     /// The lake to write to: a folder, made when it is not there
     #[arg(long, value_name = "PATH")]
-    pub to: Option<String>,
+    pub(crate) to: Option<String>,
     /// The Heroku app that the logs are from
     #[arg(long, value_name = "NAME")]
-    pub app: Option<String>,
+    pub(crate) app: Option<String>,
     /// Parse and report, but write nothing
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Rejects that are still fine, in percent of all bytes; with more the exit code is 3
     #[arg(long, value_name = "PERCENT", default_value_t = 50.0)]
-    pub rejects_max: f64,
+    pub(crate) rejects_max: f64,
 }
 
 /// Flags of `run`.
 #[derive(Args, Debug)]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// Address to listen on, instead of the configuration's; `$PORT` changes the port only
     #[arg(long, value_name = "ADDR:PORT")]
-    pub listen: Option<String>,
+    pub(crate) listen: Option<String>,
 }
 
 /// Flags of `query`.
 #[derive(Args, Debug)]
-pub struct QueryArgs {
+pub(crate) struct QueryArgs {
     /// One SQL statement that reads, in DataFusion's dialect; - reads it from standard input
     #[arg(value_name = "SQL")]
-    pub sql: String,
+    pub(crate) sql: String,
     /// Rows shown at most in the text form; 0 shows all
     #[arg(long, value_name = "ROWS", default_value_t = 100)]
-    pub limit: usize,
+    pub(crate) limit: usize,
 }
 
 /// Verbs of `tables`.
 #[derive(Debug, Subcommand)]
-pub enum TablesVerb {
+pub(crate) enum TablesVerb {
     /// Rows, files, bytes and last commit of each table
     List,
     /// Columns of one table and what they mean
@@ -145,28 +145,28 @@ pub enum TablesVerb {
 
 /// Flags of the maintenance verbs.
 #[derive(Args, Debug)]
-pub struct MaintainArgs {
+pub(crate) struct MaintainArgs {
     /// The tables; all of them without a name
-    pub tables: Vec<String>,
+    pub(crate) tables: Vec<String>,
     /// Show what would be done
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
 }
 
 /// Flags of `loads`.
 #[derive(Args, Debug)]
-pub struct LoadsArgs {
+pub(crate) struct LoadsArgs {
     /// How many, the latest first
     #[arg(long, value_name = "ROWS", default_value_t = 20)]
-    pub limit: usize,
+    pub(crate) limit: usize,
     /// Only those of one table
     #[arg(long, value_name = "NAME")]
-    pub table: Option<String>,
+    pub(crate) table: Option<String>,
 }
 
 /// Verbs of `rejects`.
 #[derive(Debug, Subcommand)]
-pub enum RejectsVerb {
+pub(crate) enum RejectsVerb {
     /// Count rejects by reason, app and source
     List,
     /// Show the latest rejects with their bytes

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// The exit codes of every verb; part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// All done.
     Ok = 0,
     /// Something failed.
@@ -28,23 +28,23 @@ impl From<Exit> for ExitCode {
 /// An error that knows its exit code. Anything else exits with [`Exit::Failed`].
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct Failure {
+pub(crate) struct Failure {
     /// The exit code.
-    pub exit: Exit,
+    pub(crate) exit: Exit,
     /// What went wrong and what to do.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl Failure {
     /// An error with an exit code of its own.
-    pub fn new(exit: Exit, message: impl Into<String>) -> anyhow::Error {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self { exit, message: message.into() })
     }
 }
 
 /// The exit code that an error asks for: its own, or that of a permission error somewhere beneath it.
 #[must_use]
-pub fn code_of(error: &anyhow::Error) -> Exit {
+pub(crate) fn code_of(error: &anyhow::Error) -> Exit {
     for cause in error.chain() {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return failure.exit;

@@ -11,13 +11,13 @@ use crate::exit::{Exit, Failure};
 
 /// Where the lake is: the flag, else the configuration.
 #[must_use]
-pub fn place(global: &Global, settings: &Settings) -> String {
+pub(crate) fn place(global: &Global, settings: &Settings) -> String {
     local(global.lake.as_deref().unwrap_or(&settings.lake)).to_owned()
 }
 
 /// A `file://` URL is a path; anything else is one already.
 #[must_use]
-pub fn local(place: &str) -> &str {
+pub(crate) fn local(place: &str) -> &str {
     place.strip_prefix("file://").unwrap_or(place)
 }
 
@@ -25,7 +25,7 @@ pub fn local(place: &str) -> &str {
 ///
 /// # Errors
 /// There is none yet; the message says how to make one.
-pub fn existing(global: &Global, settings: &Settings) -> anyhow::Result<Arc<Lake>> {
+pub(crate) fn existing(global: &Global, settings: &Settings) -> anyhow::Result<Arc<Lake>> {
     let place = place(global, settings);
     if !Path::new(&place).is_dir() {
         return Err(Failure::new(
@@ -42,7 +42,7 @@ pub fn existing(global: &Global, settings: &Settings) -> anyhow::Result<Arc<Lake
 ///
 /// # Errors
 /// The folder cannot be made or written.
-pub fn open(place: &str) -> anyhow::Result<Arc<Lake>> {
+pub(crate) fn open(place: &str) -> anyhow::Result<Arc<Lake>> {
     if let Some((scheme, _)) = place.split_once("://") {
         return Err(Failure::new(
             Exit::BadConfig,

@@ -6,11 +6,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Global, Output};
 
-/// Starts the log. `RUST_LOG` wins over `-v` and `-q`.
-pub fn start(global: &Global) {
+/// Starts the log. `RUST_LOG` wins over `-v` and `-q`. A daemon tells what it does; other verbs print their result.
+pub(crate) fn start(global: &Global, daemon: bool) {
     let level = match (global.quiet, global.verbose) {
         (true, _) => "error",
-        (false, 0) => "warn,freshet=info",
+        (false, 0) if daemon => "warn,freshet=info",
+        (false, 0) => "warn",
         (false, 1) => "info,freshet=debug",
         (false, _) => "debug",
     };

@@ -23,7 +23,7 @@ use output::Printer;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(&cli.global);
+    logging::start(&cli.global, matches!(cli.verb, Verb::Run(_)));
     let ended = dispatch(&cli);
     match ended {
         Ok(exit) => exit.into(),

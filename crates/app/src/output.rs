@@ -17,44 +17,44 @@ const CELL_CHARS_MAX: usize = 120;
 
 /// Prints results in the form that was asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Printer {
+pub(crate) struct Printer {
     /// The form.
-    pub output: Output,
+    pub(crate) output: Output,
     /// Whether to say only what was asked for.
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     colour: bool,
 }
 
 /// A column of a table for people.
 #[derive(Clone, Copy, Debug)]
-pub struct Column {
+pub(crate) struct Column {
     title: &'static str,
     right: bool,
 }
 
 /// Text to the left.
 #[must_use]
-pub fn left(title: &'static str) -> Column {
+pub(crate) fn left(title: &'static str) -> Column {
     Column { title, right: false }
 }
 
 /// Numbers to the right.
 #[must_use]
-pub fn right(title: &'static str) -> Column {
+pub(crate) fn right(title: &'static str) -> Column {
     Column { title, right: true }
 }
 
 impl Printer {
     /// A printer as the flags and the terminal want it.
     #[must_use]
-    pub fn new(global: &Global) -> Self {
+    pub(crate) fn new(global: &Global) -> Self {
         let plain = global.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self { output: global.output, quiet: global.quiet, colour: !plain && io::stdout().is_terminal() }
     }
 
     /// Whether people read the result.
     #[must_use]
-    pub fn is_text(&self) -> bool {
+    pub(crate) fn is_text(&self) -> bool {
         self.output == Output::Text
     }
 
@@ -62,12 +62,12 @@ impl Printer {
     ///
     /// # Errors
     /// Standard output is gone.
-    pub fn line(&self, text: &str) -> anyhow::Result<()> {
+    pub(crate) fn line(&self, text: &str) -> anyhow::Result<()> {
         write_out(|out| writeln!(out, "{text}"))
     }
 
     /// Writes a note for people to standard error, unless they want silence.
-    pub fn note(&self, text: &str) {
+    pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
             // A closed standard error leaves nobody to tell.
             let _ = writeln!(io::stderr(), "{text}");
@@ -78,7 +78,7 @@ impl Printer {
     ///
     /// # Errors
     /// Standard output is gone.
-    pub fn json(&self, value: &Value) -> anyhow::Result<()> {
+    pub(crate) fn json(&self, value: &Value) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(value).context("the result is no JSON")?;
         self.line(&text)
     }
@@ -87,7 +87,7 @@ impl Printer {
     ///
     /// # Errors
     /// Standard output is gone.
-    pub fn table(&self, columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) -> anyhow::Result<()> {
+    pub(crate) fn table(&self, columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) -> anyhow::Result<()> {
         let mut table = self.frame();
         table.set_header(columns.iter().map(|column| self.title(column.title)));
         for row in rows {
@@ -105,7 +105,7 @@ impl Printer {
     ///
     /// # Errors
     /// Standard output is gone, or a value cannot be shown.
-    pub fn batches(&self, schema: &SchemaRef, batches: &[RecordBatch]) -> anyhow::Result<()> {
+    pub(crate) fn batches(&self, schema: &SchemaRef, batches: &[RecordBatch]) -> anyhow::Result<()> {
         let mut table = self.frame();
         table.set_header(schema.fields().iter().map(|field| self.title(field.name())));
         for batch in batches {
@@ -127,7 +127,7 @@ impl Printer {
     ///
     /// # Errors
     /// Standard output is gone, or a value cannot be written.
-    pub fn rows(&self, batch: &RecordBatch, first: bool) -> anyhow::Result<()> {
+    pub(crate) fn rows(&self, batch: &RecordBatch, first: bool) -> anyhow::Result<()> {
         if self.output == Output::Csv {
             let flat = flat(batch)?;
             return write_out(|out| {
@@ -207,7 +207,7 @@ fn people_time(text: &str) -> String {
 
 /// `1 234 567`: a number for people, in groups of three.
 #[must_use]
-pub fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {

@@ -11,7 +11,7 @@ use crate::output::{Printer, grouped};
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// Shows the progress of reading `bytes`.
-pub struct Progress {
+pub(crate) struct Progress {
     printer: Printer,
     bar: Option<ProgressBar>,
     total: Option<u64>,
@@ -22,7 +22,7 @@ pub struct Progress {
 impl Progress {
     /// Progress towards `total` bytes; `None` when nobody knows how many there are.
     #[must_use]
-    pub fn new(printer: Printer, total: Option<u64>) -> Self {
+    pub(crate) fn new(printer: Printer, total: Option<u64>) -> Self {
         let terminal = std::io::stderr().is_terminal() && !printer.quiet && printer.is_text();
         let bar = terminal.then(|| bar(total));
         let now = Instant::now();
@@ -30,7 +30,7 @@ impl Progress {
     }
 
     /// Says that `bytes` were read, which held `lines`, and that `name` is being read now.
-    pub fn update(&mut self, name: &str, bytes: u64, lines: u64) {
+    pub(crate) fn update(&mut self, name: &str, bytes: u64, lines: u64) {
         if let Some(bar) = &self.bar {
             bar.set_position(bytes);
             bar.set_message(format!("{} lines  {name}", grouped(lines)));
@@ -47,7 +47,7 @@ impl Progress {
     }
 
     /// Writes a line above the bar.
-    pub fn note(&self, text: &str) {
+    pub(crate) fn note(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
             None => self.printer.note(text),
@@ -55,7 +55,7 @@ impl Progress {
     }
 
     /// Takes the bar away.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -5,13 +5,13 @@ use jiff::Timestamp;
 
 /// `2026-11-20 10:00:00`, UTC.
 #[must_use]
-pub fn people(time: Micros) -> String {
+pub(crate) fn people(time: Micros) -> String {
     timestamp(time).map_or_else(|| time.to_string(), |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 /// `2026-11-20T10:00:00.5Z`.
 #[must_use]
-pub fn rfc3339(time: Micros) -> String {
+pub(crate) fn rfc3339(time: Micros) -> String {
     timestamp(time).map_or_else(|| time.to_string(), |time| time.to_string())
 }
 

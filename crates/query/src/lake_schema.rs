@@ -1,6 +1,5 @@
 //! The tables of a lake as DataFusion sees them.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -31,10 +30,6 @@ impl std::fmt::Debug for LakeSchema {
 
 #[async_trait]
 impl SchemaProvider for LakeSchema {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
     fn table_names(&self) -> Vec<String> {
         self.names.clone()
     }
@@ -44,7 +39,7 @@ impl SchemaProvider for LakeSchema {
             return Ok(None);
         }
         let Some(table) = self.lake.load(name).await.map_err(|error| DataFusionError::External(Box::new(error)))? else { return Ok(None) };
-        let store = table.log_store().object_store(None);
+        let store = table.log_store().root_object_store(None);
         self.runtime.register_object_store(table.log_store().root_url(), store);
         Ok(Some(table.table_provider().await?))
     }

@@ -35,7 +35,7 @@ struct FileReport {
 ///
 /// # Errors
 /// A file cannot be read or the lake not written; what was committed before stays and is not added again.
-pub async fn run(global: &Global, settings: &Settings, args: &ImportArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn run(global: &Global, settings: &Settings, args: &ImportArgs) -> anyhow::Result<Exit> {
     let inputs = expand(&args.files).map_err(unreadable)?;
     let printer = Printer::new(global);
     let place = args.to.as_deref().map_or_else(|| lake::place(global, settings), |to| lake::local(to).to_owned());
@@ -184,7 +184,7 @@ fn body_format(format: Format) -> BodyFormat {
 }
 
 /// Loads `bytes` that are a delivery of their own, known by `identity`: how rejects are tried again.
-pub fn chunk_of(bytes: Bytes, identity: u128, app: Option<String>) -> FileChunk {
+pub(crate) fn chunk_of(bytes: Bytes, identity: u128, app: Option<String>) -> FileChunk {
     let format = detect(&bytes);
     let first_record = freshet_parse::first_record(format, &bytes);
     FileChunk { bytes, hash_before: identity, first_record, format: core_format(format), app }

@@ -13,7 +13,7 @@ use crate::output::Printer;
 ///
 /// # Errors
 /// There is no lake.
-pub async fn run(global: &Global, settings: &Settings, args: &LoadsArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn run(global: &Global, settings: &Settings, args: &LoadsArgs) -> anyhow::Result<Exit> {
     let lake = lake::existing(global, settings)?;
     if let Some(name) = args.table.as_deref().filter(|name| freshet_tables::find(name).is_none()) {
         return Err(Failure::new(Exit::Failed, format!("there is no table {name}; freshet tables list names them all")));
@@ -33,7 +33,7 @@ pub async fn run(global: &Global, settings: &Settings, args: &LoadsArgs) -> anyh
 ///
 /// # Errors
 /// A file of the lake cannot be read, or standard output is gone.
-pub async fn print_rows(printer: Printer, answer: freshet_query::Answer, empty: &str) -> anyhow::Result<Exit> {
+pub(crate) async fn print_rows(printer: Printer, answer: freshet_query::Answer, empty: &str) -> anyhow::Result<Exit> {
     let schema = answer.schema().clone();
     let batches = answer.collect().await.map_err(helpful)?;
     let rows: usize = batches.iter().map(arrow_array::RecordBatch::num_rows).sum();

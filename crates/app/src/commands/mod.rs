@@ -1,9 +1,9 @@
 //! One file per verb.
 
-pub mod import;
-pub mod loads;
-pub mod query;
-pub mod rejects;
-pub mod run;
-pub mod status;
-pub mod tables;
+pub(crate) mod import;
+pub(crate) mod loads;
+pub(crate) mod query;
+pub(crate) mod rejects;
+pub(crate) mod run;
+pub(crate) mod status;
+pub(crate) mod tables;

@@ -16,7 +16,7 @@ use crate::output::{Printer, grouped};
 ///
 /// # Errors
 /// There is no lake, or the statement is wrong.
-pub async fn run(global: &Global, settings: &Settings, args: &QueryArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn run(global: &Global, settings: &Settings, args: &QueryArgs) -> anyhow::Result<Exit> {
     let printer = Printer::new(global);
     let mut sql = args.sql.clone();
     if sql == "-" {
@@ -51,7 +51,7 @@ pub async fn run(global: &Global, settings: &Settings, args: &QueryArgs) -> anyh
 }
 
 /// Adds the fix to the error.
-pub fn helpful(error: QueryError) -> anyhow::Error {
+pub(crate) fn helpful(error: QueryError) -> anyhow::Error {
     match &error {
         QueryError::NoTable { name, tables } => {
             let nearest = tables.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));

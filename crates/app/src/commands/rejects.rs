@@ -32,11 +32,11 @@ const NONE: &str = "no rejects: every byte so far became a row";
 ///
 /// # Errors
 /// There is no lake, or it cannot be read or written.
-pub async fn run(global: &Global, settings: &Settings, verb: &RejectsVerb) -> anyhow::Result<Exit> {
+pub(crate) async fn run(global: &Global, settings: &Settings, verb: &RejectsVerb) -> anyhow::Result<Exit> {
     let printer = Printer::new(global);
     match verb {
         RejectsVerb::List => {
-            let sql = "SELECT reason, source_name, app, count(*) AS rejects, sum(octet_length(bytes)) AS bytes, min(received_at) AS first, \
+            let sql = "SELECT reason, source_name, app, count(*) AS rejects, sum(octet_length(encode(bytes, 'hex')) / 2) AS bytes, min(received_at) AS first, \
                        max(received_at) AS last FROM _rejects GROUP BY reason, source_name, app ORDER BY rejects DESC, reason";
             let engine = Engine::new(lake::existing(global, settings)?).await.map_err(helpful)?;
             print_rows(printer, engine.query(sql).await.map_err(helpful)?, NONE).await
@@ -58,11 +58,11 @@ struct Rejected {
     bytes: Vec<u8>,
 }
 
-const COLUMNS: &str = "CAST(received_at AS STRING) AS received_at, app, source_name, reason, detail, frame_id, frame_index, bytes";
+const COLUMNS: &str = "CAST(received_at AS STRING) AS received, app, source_name, reason, detail, frame_id, frame_index, bytes";
 
 async fn show(global: &Global, settings: &Settings, printer: Printer, reason: Option<&str>, limit: usize) -> anyhow::Result<Exit> {
     let sql =
-        format!("SELECT {COLUMNS} FROM _rejects {} ORDER BY _rejects.received_at DESC, frame_id, frame_index LIMIT {limit}", only(reason)?);
+        format!("SELECT {COLUMNS} FROM _rejects {} ORDER BY received DESC, frame_id, frame_index LIMIT {limit}", only(reason)?);
     let engine = Engine::new(lake::existing(global, settings)?).await.map_err(helpful)?;
     let mut answer = engine.query(&sql).await.map_err(helpful)?;
     let mut rejects = Vec::new();

@@ -25,7 +25,7 @@ use crate::output::Printer;
 ///
 /// # Errors
 /// Something it needs is not to be had: the port, the data directory, the lake, the secret.
-pub async fn run(global: &Global, settings: &Settings, args: &RunArgs) -> anyhow::Result<Exit> {
+pub(crate) async fn run(global: &Global, settings: &Settings, args: &RunArgs) -> anyhow::Result<Exit> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let listen = listen_address(settings, args)?;
     let secrets = settings.drain_secrets()?;
@@ -155,7 +155,7 @@ async fn loader(
 
 fn compaction(settings: &Settings) -> CompactionOptions {
     CompactionOptions {
-        min_files: settings.maintain_files_min,
+        closed_files_min: settings.maintain_files_min,
         target_bytes: settings.maintain_bytes_target,
         ..CompactionOptions::default()
     }

@@ -30,7 +30,7 @@ struct Freshness {
 ///
 /// # Errors
 /// There is no lake, or it cannot be read.
-pub async fn run(global: &Global, settings: &Settings) -> anyhow::Result<Exit> {
+pub(crate) async fn run(global: &Global, settings: &Settings) -> anyhow::Result<Exit> {
     let printer = Printer::new(global);
     let now = SystemClock.now();
     let report = Report::read(&global.data_dir, now);

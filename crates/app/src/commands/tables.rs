@@ -16,7 +16,7 @@ use crate::when;
 ///
 /// # Errors
 /// There is no lake or no such table, or a file cannot be read or written.
-pub async fn run(global: &Global, settings: &Settings, verb: &TablesVerb) -> anyhow::Result<Exit> {
+pub(crate) async fn run(global: &Global, settings: &Settings, verb: &TablesVerb) -> anyhow::Result<Exit> {
     let printer = Printer::new(global);
     let lake = lake::existing(global, settings)?;
     match verb {
@@ -35,7 +35,7 @@ pub async fn run(global: &Global, settings: &Settings, verb: &TablesVerb) -> any
 ///
 /// # Errors
 /// A log cannot be read.
-pub async fn describe_all(lake: &Lake) -> anyhow::Result<Vec<TableInfo>> {
+pub(crate) async fn describe_all(lake: &Lake) -> anyhow::Result<Vec<TableInfo>> {
     let mut tables = Vec::new();
     for name in lake.tables().await? {
         tables.extend(lake.describe(&name).await?);
@@ -120,8 +120,7 @@ async fn chosen(lake: &Lake, what: &MaintainArgs) -> anyhow::Result<Vec<String>>
 async fn optimize(printer: Printer, settings: &Settings, lake: &Lake, what: &MaintainArgs) -> anyhow::Result<Exit> {
     // Asked for by a person, so any two small files are worth merging, today's too.
     let options = CompactionOptions {
-        min_files: 2,
-        open_min_files: 2,
+        all: true,
         dry_run: what.dry_run,
         target_bytes: settings.maintain_bytes_target,
         ..CompactionOptions::default()

@@ -97,7 +97,7 @@ pub(super) static KEYS: &[Key] = &[
 
 /// The reference page, in Markdown.
 #[must_use]
-pub fn reference() -> String {
+pub(crate) fn reference() -> String {
     let mut page = String::from(
         "# Configuration\n\nFreshet reads `freshet.toml` in the working directory, or the file that `--config` or `$FRESHET_CONFIG` names. Every key\n\
          has a default, so no file is needed to begin with. Unknown keys are errors.\n\nThis page is made from the program's own list of keys (`freshet schema`).\n",
@@ -117,7 +117,7 @@ pub fn reference() -> String {
 
 /// The JSON Schema of the file, for editors.
 #[must_use]
-pub fn schema() -> Value {
+pub(crate) fn schema() -> Value {
     let mut root = json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "freshet.toml", "type": "object", "additionalProperties": false, "properties": {} });
     for key in KEYS {
         let mut node = &mut root;

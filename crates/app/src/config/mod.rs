@@ -5,7 +5,6 @@ mod raw;
 mod settings;
 mod units;
 
-pub use keys::{reference, schema};
-pub use raw::Problem;
-pub use settings::{Settings, TlsSettings, load};
-pub use units::{duration, format_bytes, format_duration};
+pub(crate) use keys::{reference, schema};
+pub(crate) use settings::{Settings, load};
+pub(crate) use units::{duration, format_bytes, format_duration};

@@ -14,49 +14,49 @@ use crate::exit::{Exit, Failure};
 
 /// Everything that can be set, with defaults filled in.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Root of the lake; a path.
-    pub lake: String,
+    pub(crate) lake: String,
     /// Where to listen.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// The drains' password, as written: `env:NAME`, `file:PATH` or itself.
     drain_secret: Secret,
     drain_secret_old: Option<Secret>,
     /// Bytes of a body that are kept.
-    pub body_bytes_max: usize,
+    pub(crate) body_bytes_max: usize,
     /// Connections at once.
-    pub connections_max: usize,
+    pub(crate) connections_max: usize,
     /// TLS of our own.
-    pub tls: Option<TlsSettings>,
+    pub(crate) tls: Option<TlsSettings>,
     /// Bytes the spool may hold.
-    pub spool_bytes_max: u64,
+    pub(crate) spool_bytes_max: u64,
     /// Bytes of one spool file.
-    pub segment_bytes: u64,
+    pub(crate) segment_bytes: u64,
     /// How long frames are remembered.
-    pub dedupe_window: Duration,
+    pub(crate) dedupe_window: Duration,
     /// Longest wait of a message before its commit.
-    pub load_age_max: Duration,
+    pub(crate) load_age_max: Duration,
     /// Memory of waiting rows, bytes.
-    pub load_bytes_max: usize,
+    pub(crate) load_bytes_max: usize,
     /// Waiting rows.
-    pub load_rows_max: usize,
+    pub(crate) load_rows_max: usize,
     /// How often maintenance runs.
-    pub maintain_every: Duration,
+    pub(crate) maintain_every: Duration,
     /// Small files that make a merge worth it.
-    pub maintain_files_min: usize,
+    pub(crate) maintain_files_min: usize,
     /// Size merged files aim at.
-    pub maintain_bytes_target: u64,
+    pub(crate) maintain_bytes_target: u64,
     /// Deadline of the shutdown.
-    pub stop_within: Duration,
+    pub(crate) stop_within: Duration,
 }
 
 /// Files for TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsSettings {
+pub(crate) struct TlsSettings {
     /// Certificate chain, PEM.
-    pub certificate: PathBuf,
+    pub(crate) certificate: PathBuf,
     /// Private key, PEM.
-    pub key: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 /// The shortest dedupe window: Freshet promises an hour.
@@ -66,7 +66,7 @@ const DEDUPE_WINDOW_MIN: Duration = Duration::from_secs(3600);
 ///
 /// # Errors
 /// The file cannot be read, or has problems: all of them in one message, with their places.
-pub fn load(asked: Option<&Path>) -> anyhow::Result<Settings> {
+pub(crate) fn load(asked: Option<&Path>) -> anyhow::Result<Settings> {
     let default = Path::new("freshet.toml");
     let path = asked.or_else(|| default.exists().then_some(default));
     let (name, source) = match path {
@@ -92,7 +92,7 @@ impl Settings {
     ///
     /// # Errors
     /// There is none, or it cannot be read, or Logplex could not send it as written.
-    pub fn drain_secrets(&self) -> anyhow::Result<Vec<Secret>> {
+    pub(crate) fn drain_secrets(&self) -> anyhow::Result<Vec<Secret>> {
         let mut secrets = vec![resolve(&self.drain_secret).map_err(|why| missing_secret(&why))?];
         if let Some(old) = &self.drain_secret_old {
             secrets.push(resolve(old).map_err(|why| missing_secret(&why))?);

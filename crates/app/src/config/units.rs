@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Reads `90`, `30s`, `15m`, `2h`, `7d`, `250ms`.
 #[must_use]
-pub fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = number_and_unit(text)?;
     let seconds = match unit {
         "ms" => return Some(Duration::from_millis(number)),
@@ -43,7 +43,7 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
 
 /// `1.5 MiB`: a size for people.
 #[must_use]
-pub fn format_bytes(bytes: u64) -> String {
+pub(crate) fn format_bytes(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "KiB", "MiB", "GiB"] {
         if value < 1000.0 {
@@ -56,7 +56,7 @@ pub fn format_bytes(bytes: u64) -> String {
 
 /// `1.2 s`, `3 min`, `2 h`, `5 d`: a time span for people.
 #[must_use]
-pub fn format_duration(seconds: f64) -> String {
+pub(crate) fn format_duration(seconds: f64) -> String {
     match seconds {
         seconds if seconds < 0.0 => "0 s".to_owned(),
         seconds if seconds < 10.0 => format!("{seconds:.1} s"),

@@ -18,34 +18,34 @@ const STALE_SECONDS: f64 = 20.0;
 
 /// Where the numbers come from.
 #[derive(Clone)]
-pub struct Live {
+pub(crate) struct Live {
     /// The receiver's.
-    pub drain: Arc<DrainStats>,
+    pub(crate) drain: Arc<DrainStats>,
     /// The spool's.
-    pub spool: Arc<Spool>,
+    pub(crate) spool: Arc<Spool>,
     /// The loader's.
-    pub loader: Arc<LoaderStats>,
+    pub(crate) loader: Arc<LoaderStats>,
     /// Bytes that the spool may hold.
-    pub spool_bytes_max: u64,
+    pub(crate) spool_bytes_max: u64,
     /// Now.
-    pub clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// The numbers at one moment.
-pub struct Snapshot {
-    pub drain: DrainSnapshot,
-    pub spool: SpoolStats,
-    pub loader: LoaderSnapshot,
+pub(crate) struct Snapshot {
+    pub(crate) drain: DrainSnapshot,
+    pub(crate) spool: SpoolStats,
+    pub(crate) loader: LoaderSnapshot,
 }
 
 impl Live {
     /// The numbers now.
-    pub fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot { drain: self.drain.snapshot(), spool: self.spool.stats(), loader: self.loader.snapshot() }
     }
 
     /// Keeps the report in `data_dir` fresh until dropped.
-    pub async fn report(self, data_dir: PathBuf) {
+    pub(crate) async fn report(self, data_dir: PathBuf) {
         let mut before = (self.clock.now(), self.snapshot().loader.counts.messages);
         let mut ticks = tokio::time::interval(WRITE_EVERY);
         loop {
@@ -80,19 +80,19 @@ impl Live {
 }
 
 /// What a running daemon said of itself.
-pub struct Report(pub Value);
+pub(crate) struct Report(pub(crate) Value);
 
 impl Report {
     /// The report in `data_dir`, if a daemon is alive that writes it.
     #[must_use]
-    pub fn read(data_dir: &Path, now: Micros) -> Option<Self> {
+    pub(crate) fn read(data_dir: &Path, now: Micros) -> Option<Self> {
         let value: Value = serde_json::from_slice(&std::fs::read(file(data_dir)).ok()?).ok()?;
         let written = Micros(value["written_at_us"].as_i64()?);
         (now.seconds_since(written) < STALE_SECONDS).then_some(Self(value))
     }
 
     /// Takes the report away: the daemon is stopping.
-    pub fn remove(data_dir: &Path) {
+    pub(crate) fn remove(data_dir: &Path) {
         // It is stale in a moment anyway.
         let _ = std::fs::remove_file(file(data_dir));
     }

@@ -8,7 +8,7 @@ use freshet_destinations::delta::{CompactionOptions, Lake, Leased};
 use tracing::{debug, info, warn};
 
 /// Looks after every table, `every` so often, until dropped.
-pub async fn maintain(lake: Arc<Lake>, options: CompactionOptions, every: Duration) {
+pub(crate) async fn maintain(lake: Arc<Lake>, options: CompactionOptions, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         let tables = match lake.tables().await {

@@ -6,7 +6,7 @@ mod metrics;
 mod notices;
 mod pages;
 
-pub use live::{Live, Report};
-pub use maintenance::maintain;
-pub use notices::tell_of_closures;
-pub use pages::pages;
+pub(crate) use live::{Live, Report};
+pub(crate) use maintenance::maintain;
+pub(crate) use notices::tell_of_closures;
+pub(crate) use pages::pages;

@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 
 /// Waits for the spool to close and to open again, and notes each time in the spool itself, so that it reaches the table
 /// like any other payload.
-pub async fn tell_of_closures(spool: Arc<Spool>, clock: Arc<dyn Clock>) {
+pub(crate) async fn tell_of_closures(spool: Arc<Spool>, clock: Arc<dyn Clock>) {
     loop {
         spool.closed().await;
         let closed_at = clock.now();

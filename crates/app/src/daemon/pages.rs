@@ -13,7 +13,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Answers `/healthz`, `/readyz` and `/metrics`.
 #[must_use]
-pub fn pages(live: Live) -> Pages {
+pub(crate) fn pages(live: Live) -> Pages {
     Arc::new(move |path| match path {
         "/healthz" => Some(text(200, "ok\n".to_owned())),
         "/readyz" => Some(readiness(&live)),

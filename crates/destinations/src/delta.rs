@@ -1,0 +1,28 @@
+//! A lake of Delta tables under one root: table `logs` lies in `<root>/logs`.
+//!
+//! Exactly once rests on one rule. The rows of a package and the positions they stand for are one entry of the table's
+//! log: `add` actions beside `txn` actions, one per shard. Delta-rs does not compare `txn` versions, so [`Lake`] reads
+//! them afresh before each attempt, and after any error it drops what it knows about the table and reads again: an error
+//! may have come after the entry landed. Files written for an entry that never landed stay behind, unreferenced and
+//! invisible, until `vacuum`.
+//!
+//! Several processes may append to one lake at once. Merging small files, cleaning the log and vacuuming take a lease per table.
+
+mod commit;
+mod compact;
+mod describe;
+mod durable;
+mod encode;
+mod failure;
+mod lake;
+mod lease;
+mod log;
+mod prepare;
+mod vacuum;
+
+pub use compact::{Compaction, CompactionOptions};
+pub use describe::{ColumnInfo, TableInfo};
+pub use durable::DurableStore;
+pub use lake::{Lake, LakeOptions, LogUpkeep};
+pub use lease::Leased;
+pub use vacuum::{RETENTION_MIN, Vacuum, VacuumOptions};

@@ -1,0 +1,307 @@
+//! The lake: where its tables are, and what we know about each.
+
+use std::collections::HashMap;
+use std::path::{Path as FsPath, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use deltalake_core::checkpoints::{cleanup_metadata, create_checkpoint};
+use deltalake_core::{DeltaResult, DeltaTable, DeltaTableBuilder, DeltaTableError};
+use freshet_core::{Clock, CommitOutcome, Committed, Destination, DestinationError, Package, Position, ShardId, SystemClock, TableDef};
+use futures::StreamExt;
+use object_store::ObjectStore;
+use object_store::path::Path;
+use tokio::sync::Mutex as TaskMutex;
+use url::Url;
+
+use super::durable::{DurableStore, sync_directory};
+use super::failure::failure;
+use super::lease::{Lease, Leased};
+use super::log::{self, Positions};
+
+/// What a lake is run with.
+#[derive(Clone)]
+pub struct LakeOptions {
+    /// Where "now" comes from.
+    pub clock: Arc<dyn Clock>,
+    /// What Parquet files name as their maker.
+    pub created_by: String,
+    /// Log entries after which [`Lake::maintain_log`] writes a checkpoint. 100 by default.
+    pub checkpoint_every: u64,
+    /// Log entries after which a table is opened anew. Delta-rs keeps something of every entry it has followed, so that
+    /// commits get slower and memory grows until the table is opened again. 100 by default.
+    pub reopen_every: u64,
+    /// Days for which log entries are kept: how far back time travel goes, and how long `_loads` has to read them. 7 by default.
+    pub log_retention_days: u16,
+    /// Days for which files stay after they were replaced. 7 by default.
+    pub deleted_file_retention_days: u16,
+}
+
+impl Default for LakeOptions {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            created_by: concat!("freshet ", env!("CARGO_PKG_VERSION")).to_owned(),
+            checkpoint_every: 100,
+            reopen_every: 100,
+            log_retention_days: 7,
+            deleted_file_retention_days: 7,
+        }
+    }
+}
+
+/// A lake of Delta tables on a local file system.
+pub struct Lake {
+    root: PathBuf,
+    root_url: Url,
+    store: Arc<dyn ObjectStore>,
+    durable: DurableStore,
+    pub(super) options: LakeOptions,
+    slots: Mutex<HashMap<String, Slot>>,
+    opens: AtomicU64,
+}
+
+/// One table, with whatever we know about it. Whoever holds the lock is the only one of this process to commit to it.
+pub(super) type Slot = Arc<TaskMutex<Option<OpenTable>>>;
+
+/// A table as of some version. Dropped after every error, because then nothing in it can be relied on.
+pub(super) struct OpenTable {
+    pub(super) table: DeltaTable,
+    pub(super) positions: Positions,
+    opened_at: u64,
+}
+
+impl OpenTable {
+    pub(super) fn version(&self) -> u64 {
+        self.table.version().unwrap_or_default()
+    }
+}
+
+/// What [`Lake::maintain_log`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogUpkeep {
+    /// The version that was checkpointed, if it was time for one.
+    pub checkpoint: Option<i64>,
+    /// Log files that had outlived their retention.
+    pub log_files_removed: u64,
+}
+
+impl Lake {
+    /// The lake at `location`, a path or a `file:` URL, made when it is not there yet.
+    ///
+    /// # Errors
+    /// [`DestinationError::Refused`] when the location is of a kind this destination does not know, or cannot be made.
+    pub fn open(location: &str, options: LakeOptions) -> Result<Self, DestinationError> {
+        let root = make_root(location)?;
+        let store = Arc::new(DurableStore::new(&root));
+        Self::with_store(&root, store, options)
+    }
+
+    /// The lake at `root`, an existing absolute path, reached through `store`, which addresses files by absolute path.
+    ///
+    /// # Errors
+    /// [`DestinationError::Refused`] when `root` is not absolute.
+    pub fn with_store(root: &FsPath, store: Arc<dyn ObjectStore>, options: LakeOptions) -> Result<Self, DestinationError> {
+        let root_url = Url::from_directory_path(root)
+            .map_err(|()| DestinationError::Refused { problem: format!("the lake's path {} is not absolute", root.display()) })?;
+        Ok(Self {
+            root: root.to_owned(),
+            root_url,
+            store,
+            durable: DurableStore::new(root),
+            options,
+            slots: Mutex::default(),
+            opens: AtomicU64::new(0),
+        })
+    }
+
+    /// Where the lake is.
+    #[must_use]
+    pub fn root(&self) -> &FsPath {
+        &self.root
+    }
+
+    /// How often a table was opened and its log read from the last checkpoint, since the lake was opened.
+    #[must_use]
+    pub fn table_opens(&self) -> u64 {
+        self.opens.load(Ordering::Relaxed)
+    }
+
+    /// The names of the tables that exist, sorted.
+    ///
+    /// # Errors
+    /// When the lake cannot be listed.
+    pub async fn tables(&self) -> Result<Vec<String>, DestinationError> {
+        let listed = |error: object_store::Error| failure(format!("list the tables of {}", self.root.display()), error);
+        let root = Path::from_absolute_path(&self.root).map_err(|error| listed(error.into()))?;
+        let mut names = Vec::new();
+        for directory in self.store.list_with_delimiter(Some(&root)).await.map_err(listed)?.common_prefixes {
+            if self.store.list(Some(&directory.clone().join("_delta_log"))).next().await.transpose().map_err(listed)?.is_some() {
+                names.extend(directory.filename().map(str::to_owned));
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// The newest version of table `name`, for reading; nothing when there is no such table.
+    ///
+    /// # Errors
+    /// When its log cannot be read.
+    pub async fn load(&self, name: &str) -> Result<Option<DeltaTable>, DestinationError> {
+        self.load_table(name).await.map_err(|error| failure(format!("open table {name}"), error))
+    }
+
+    /// Writes a checkpoint of the log of `table` when [`LakeOptions::checkpoint_every`] entries came since the last,
+    /// reads it back, and removes log files that have outlived their retention. Never on the path of a commit.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written, or the checkpoint does not say what the log says.
+    pub async fn maintain_log(&self, table: &str) -> Result<Leased<LogUpkeep>, DestinationError> {
+        let Some(_lease) = Lease::acquire(&self.root, table)? else { return Ok(Leased::Held) };
+        let upkeep = self.upkeep(table).await.map_err(|error| failure(format!("write a checkpoint of table {table}"), error))?;
+        if upkeep.checkpoint.is_some() {
+            // What is open was built from the long log; the next use starts from the checkpoint.
+            *self.slot(table).lock().await = None;
+        }
+        Ok(Leased::Done(upkeep))
+    }
+
+    async fn upkeep(&self, name: &str) -> DeltaResult<LogUpkeep> {
+        let Some(table) = self.load_table(name).await? else { return Ok(LogUpkeep::default()) };
+        let (store, version) = (table.object_store(), table.version().unwrap_or_default());
+        let last = log::last_checkpoint(store.as_ref(), version).await?;
+        if version < last.map_or(0, |checkpoint| checkpoint.version) + self.options.checkpoint_every {
+            return Ok(LogUpkeep::default());
+        }
+        let before = table.snapshot()?.log_data().num_files();
+        create_checkpoint(&table, None).await?;
+        let written = log::last_checkpoint(store.as_ref(), version).await?.map(|checkpoint| checkpoint.version);
+        let mut again = self.builder(name)?.build()?;
+        again.load_version(version).await?;
+        let after = again.snapshot()?.log_data().num_files();
+        if written != Some(version) || before != after {
+            return Err(DeltaTableError::Generic(format!(
+                "the checkpoint of version {version} lists {after} files, the log {before}; nothing was removed from the log"
+            )));
+        }
+        let removed = cleanup_metadata(&again, None).await?;
+        Ok(LogUpkeep { checkpoint: i64::try_from(version).ok(), log_files_removed: u64::try_from(removed).unwrap_or(u64::MAX) })
+    }
+
+    pub(super) fn slot(&self, name: &str) -> Slot {
+        Arc::clone(self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default())
+    }
+
+    /// Brings `slot` to the newest version and returns it; nothing when the table does not exist. On an error, and
+    /// every [`LakeOptions::reopen_every`] versions, what was known is dropped.
+    pub(super) async fn refresh<'slot>(
+        &self,
+        name: &str,
+        slot: &'slot mut Option<OpenTable>,
+    ) -> Result<Option<&'slot mut OpenTable>, DestinationError> {
+        let refreshed = self.refreshed(name, slot.take()).await;
+        *slot = refreshed.map_err(|error| failure(format!("read the log of table {name}"), error))?;
+        Ok(slot.as_mut())
+    }
+
+    async fn refreshed(&self, name: &str, open: Option<OpenTable>) -> DeltaResult<Option<OpenTable>> {
+        if let Some(mut open) = open.filter(|open| open.version() < open.opened_at + self.options.reopen_every) {
+            open.table.update_state().await?;
+            let version = open.version();
+            open.positions.advance(open.table.object_store().as_ref(), version).await?;
+            return Ok(Some(open));
+        }
+        let Some(table) = self.load_table(name).await? else { return Ok(None) };
+        self.opens.fetch_add(1, Ordering::Relaxed);
+        let opened_at = table.version().unwrap_or_default();
+        let positions = Positions::load(table.object_store().as_ref(), opened_at).await?;
+        Ok(Some(OpenTable { table, positions, opened_at }))
+    }
+
+    /// Makes every entry of the log durable that we have seen, whoever wrote it. Its writer may have died between making
+    /// it visible and making it durable, and whoever asks is about to let go of the payloads.
+    pub(super) async fn settle(&self, name: &str) -> Result<(), DestinationError> {
+        let directory = Path::from_absolute_path(self.root.join(name).join("_delta_log")).map_err(object_store::Error::from);
+        let synced = match directory {
+            Ok(directory) => self.durable.sync_directory(&directory).await,
+            Err(error) => Err(error),
+        };
+        synced.map_err(|error| failure(format!("sync the log of table {name}"), error))
+    }
+
+    async fn load_table(&self, name: &str) -> DeltaResult<Option<DeltaTable>> {
+        let mut table = self.builder(name)?.build()?;
+        if !table.verify_deltatable_existence().await? {
+            return Ok(None);
+        }
+        table.load().await?;
+        Ok(Some(table))
+    }
+
+    /// How delta-rs gets at table `name`: always through our store.
+    pub(super) fn builder(&self, name: &str) -> DeltaResult<DeltaTableBuilder> {
+        let url = self.root_url.join(&format!("{name}/")).map_err(|error| DeltaTableError::InvalidTableLocation(error.to_string()))?;
+        Ok(DeltaTableBuilder::from_url(url.clone())?.with_storage_backend(Arc::clone(&self.store), url))
+    }
+}
+
+#[async_trait]
+impl Destination for Lake {
+    async fn prepare(&self, table: &'static TableDef) -> Result<(), DestinationError> {
+        let slot = self.slot(table.name);
+        let mut slot = slot.lock().await;
+        self.prepare_table(table, &mut slot).await
+    }
+
+    async fn checkpoint(&self, table: &'static TableDef, shards: &[ShardId]) -> Result<Vec<Option<Position>>, DestinationError> {
+        let slot = self.slot(table.name);
+        let mut slot = slot.lock().await;
+        let Some(open) = self.refresh(table.name, &mut slot).await? else { return Ok(vec![None; shards.len()]) };
+        self.settle(table.name).await?;
+        Ok(shards.iter().map(|shard| open.positions.of(shard)).collect())
+    }
+
+    async fn commit(&self, package: &Package) -> Result<CommitOutcome, DestinationError> {
+        self.commit_package(package).await
+    }
+
+    async fn history(&self, table: &'static TableDef, after: Option<i64>) -> Result<Vec<Committed>, DestinationError> {
+        let slot = self.slot(table.name);
+        let (store, last) = {
+            let mut slot = slot.lock().await;
+            let Some(open) = self.refresh(table.name, &mut slot).await? else { return Ok(Vec::new()) };
+            (open.table.object_store(), open.version())
+        };
+        let first = after.and_then(|after| u64::try_from(after).ok()).map_or(0, |after| after.saturating_add(1));
+        let found = if first > last { Ok(Vec::new()) } else { log::commits(store.as_ref(), first, last).await };
+        found.map_err(|error| failure(format!("read the history of table {}", table.name), error))
+    }
+}
+
+/// The directory at `location`, made durable.
+fn make_root(location: &str) -> Result<PathBuf, DestinationError> {
+    let refused = |why: String| DestinationError::Refused { problem: format!("cannot open the lake at {location}: {why}") };
+    let path = match Url::parse(location) {
+        Ok(url) if url.scheme() == "file" => url.to_file_path().map_err(|()| refused("this is not the URL of a local path".to_owned()))?,
+        Ok(url) => return Err(refused(format!("{}: is not a local path, and lakes elsewhere are not supported yet", url.scheme()))),
+        Err(_) => PathBuf::from(location),
+    };
+    if path.exists() && !path.is_dir() {
+        return Err(refused("this is not a directory".to_owned()));
+    }
+    let existed = path.is_dir();
+    let opened = || |error: std::io::Error| failure(format!("open the lake at {location}"), DeltaTableError::from(error));
+    std::fs::create_dir_all(&path).map_err(opened())?;
+    let root = path.canonicalize().map_err(opened())?;
+    if root.to_string_lossy().contains('%') {
+        return Err(refused("a path with % in it is misread by other readers of Delta tables".to_owned()));
+    }
+    if !existed {
+        for parent in root.ancestors().skip(1).take(1) {
+            sync_directory(parent).map_err(|error| failure(format!("open the lake at {location}"), error))?;
+        }
+    }
+    Ok(root)
+}

@@ -1,0 +1,130 @@
+//! Several writers on one lake, as tasks and as processes would be.
+
+use std::sync::Arc;
+
+use freshet_core::{CommitOutcome, Destination};
+use freshet_destinations::delta::CompactionOptions;
+use futures::future::join_all;
+
+use crate::conformance::rows::{EVENTS, KEYS, WIDER_EVENTS, keys_of, package};
+use crate::conformance::{assert_rows, checkpoint};
+use crate::lint::{entries, log_is_sound};
+use crate::{TestLake, read};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eight_tasks_and_another_lake_append_at_once() {
+    const WRITERS: i64 = 8;
+    const COMMITS: i64 = 6;
+    let test = TestLake::new();
+    let (ours, theirs) = (Arc::new(test.other()), Arc::new(test.other()));
+    let tasks = (0..WRITERS).map(|writer| {
+        let lake = Arc::clone(if writer % 2 == 0 { &ours } else { &theirs });
+        tokio::spawn(async move {
+            lake.prepare(&KEYS).await.unwrap();
+            let shard = format!("writer/{writer}");
+            for at in 0..COMMITS {
+                let from = at.unsigned_abs();
+                let keys = (0..5).map(|key| (writer * COMMITS + at) * 5 + key);
+                let package = package(&KEYS, keys, &[(shard.as_str(), from, from + 1)]);
+                while let Err(error) = lake.commit(&package).await {
+                    assert!(error.is_transient(), "{error:?}");
+                }
+            }
+        })
+    });
+    for task in join_all(tasks).await {
+        task.unwrap();
+    }
+    assert_rows(&test, &KEYS, 0..WRITERS * COMMITS * 5).await;
+    for writer in 0..WRITERS {
+        assert_eq!(checkpoint(&test.lake, &KEYS, &format!("writer/{writer}")).await, Some(COMMITS.unsigned_abs()));
+    }
+    assert_eq!(test.lake.history(&KEYS, None).await.unwrap().len(), usize::try_from(WRITERS * COMMITS).unwrap());
+    log_is_sound(&test.lake.root().join("_keys"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_with_one_shard_do_not_double_it() {
+    let test = TestLake::new();
+    test.lake.prepare(&KEYS).await.unwrap();
+    let lakes = [test.other(), test.other(), test.other()];
+    for round in 0..6_u64 {
+        let key = i64::try_from(round).unwrap();
+        let package = package(&KEYS, [key], &[("spool", round, round + 1)]);
+        let outcomes = join_all(lakes.iter().map(|lake| lake.commit(&package))).await;
+        let landed = outcomes.iter().filter(|outcome| matches!(outcome, Ok(CommitOutcome::Committed(_)))).count();
+        assert_eq!(landed, 1, "{outcomes:?}");
+        assert!(
+            outcomes.iter().all(|outcome| matches!(outcome, Ok(CommitOutcome::Committed(_) | CommitOutcome::AlreadyThere))),
+            "{outcomes:?}"
+        );
+    }
+    assert_rows(&test, &KEYS, 0..6).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_is_created_and_widened_once() {
+    let test = TestLake::new();
+    let lakes: Vec<_> = (0..4).map(|_| test.other()).collect();
+    let prepared = join_all(lakes.iter().map(|lake| lake.prepare(&EVENTS))).await;
+    assert!(prepared.iter().all(Result::is_ok), "{prepared:?}");
+    let prepared = join_all(lakes.iter().map(|lake| lake.prepare(&WIDER_EVENTS))).await;
+    assert!(prepared.iter().all(Result::is_ok), "{prepared:?}");
+    let log = entries(&test.lake.root().join("events"));
+    assert_eq!(log.len(), 2, "{log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_that_appears_while_others_write() {
+    let test = TestLake::new();
+    test.lake.prepare(&EVENTS).await.unwrap();
+    let (old, new) = (test.other(), test.other());
+    let write = async {
+        for at in 0..10_i64 {
+            let package = package(&EVENTS, at * 5..at * 5 + 5, &[("old", at.unsigned_abs(), at.unsigned_abs() + 1)]);
+            while let Err(error) = old.commit(&package).await {
+                assert!(error.is_transient(), "{error:?}");
+            }
+        }
+    };
+    let widen = async { new.prepare(&WIDER_EVENTS).await.unwrap() };
+    futures::join!(write, widen);
+    assert_rows(&test, &EVENTS, 0..50).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn merging_races_with_writers_and_with_itself() {
+    const WRITERS: i64 = 3;
+    const COMMITS: i64 = 10;
+    let test = TestLake::new();
+    test.lake.prepare(&EVENTS).await.unwrap();
+    let everything = CompactionOptions { all: true, ..CompactionOptions::default() };
+    let writers = (0..WRITERS).map(|writer| {
+        let lake = test.other();
+        async move {
+            let shard = format!("writer/{writer}");
+            for at in 0..COMMITS {
+                let keys = (0..4).map(|key| (writer * COMMITS + at) * 4 + key);
+                let package = package(&EVENTS, keys, &[(shard.as_str(), at.unsigned_abs(), at.unsigned_abs() + 1)]);
+                while let Err(error) = lake.commit(&package).await {
+                    assert!(error.is_transient(), "{error:?}");
+                }
+            }
+        }
+    });
+    let mergers = (0..2).map(|_| {
+        let (lake, options) = (test.other(), everything.clone());
+        async move {
+            for _ in 0..4 {
+                // Losing every race is allowed, doing harm is not.
+                let _ = lake.compact_unleased("events", &options).await;
+            }
+        }
+    });
+    futures::join!(join_all(writers), join_all(mergers));
+    test.lake.compact("events", &everything).await.unwrap();
+    let keys: Vec<i64> = read(&test.lake, &EVENTS).await.iter().flat_map(keys_of).collect();
+    assert_eq!(keys.len(), usize::try_from(WRITERS * COMMITS * 4).unwrap(), "rows were lost or doubled");
+    assert_rows(&test, &EVENTS, 0..WRITERS * COMMITS * 4).await;
+    log_is_sound(&test.lake.root().join("events"));
+}

@@ -18,6 +18,7 @@ mod lake;
 mod lease;
 mod log;
 mod prepare;
+mod split;
 mod vacuum;
 
 pub use compact::{Compaction, CompactionOptions};

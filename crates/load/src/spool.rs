@@ -8,6 +8,7 @@ use bytes::Bytes;
 use freshet_core::{Clock, Committed, Format, Micros, Payload, Position, ShardId, SourceKind, Span, TableDef};
 use freshet_spool::{Entry, Spool, SpoolError, SpoolReader};
 use freshet_tables::{Counts, Delivery, PositionOf, Rows, TableRows};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, warn};
@@ -91,10 +92,10 @@ impl SpoolLoader {
         Ok(())
     }
 
-    /// Runs until the spool has been closed and everything in it is in its tables. To stop earlier, drop the future: what
-    /// is not committed is read again on the next start.
-    pub async fn run(&self) {
-        while let Err(interrupted) = self.follow().await {
+    /// Runs until `ending` is set and everything in the spool is in its tables. To stop earlier, drop the future: what is
+    /// not committed is read again on the next start.
+    pub async fn run(&self, mut ending: watch::Receiver<bool>) {
+        while let Err(interrupted) = self.follow(&mut ending).await {
             // Whatever happened, the destination knows what it has; nothing in memory is needed.
             warn!(cause = %interrupted, "loader begins anew");
             sleep(RETRY_WAIT).await;
@@ -110,7 +111,7 @@ impl SpoolLoader {
         Ok(positions)
     }
 
-    async fn follow(&self) -> Result<(), BeginError> {
+    async fn follow(&self, ending: &mut watch::Receiver<bool>) -> Result<(), BeginError> {
         let mut checkpoints = self.checkpoints().await?;
         let mut rows = Rows::default();
         for (table, position) in Rows::tables().iter().zip(&checkpoints) {
@@ -120,8 +121,9 @@ impl SpoolLoader {
         let to = reader.position();
         let mut open = Open { reader, rows, counts: Counts::default(), to, since: None };
         let mut in_flight: Option<InFlight> = None;
-        let mut drained = false;
         loop {
+            let is_ending = *ending.borrow();
+            let drained = is_ending && open.reader.position() >= self.spool.stats().durable_end;
             let full = self.limits.reached(open.rows.bytes(), open.rows.len());
             let old = open.since.is_some_and(|since| since.elapsed() >= self.age_max());
             if in_flight.is_none() && (full || old || drained) {
@@ -138,9 +140,12 @@ impl SpoolLoader {
                 done = finished(&mut in_flight), if in_flight.is_some() => {
                     self.committed(done??, in_flight.take()).await?;
                 }
-                more = open.reader.readable(), if !full && !drained => {
-                    if more { open = self.read(open).await? } else { drained = true }
-                }
+                more = open.reader.readable(), if !full && !drained => match more {
+                    true => open = self.read(open).await?,
+                    // The spool was closed before its time; nobody can be told what is consumed.
+                    false => return Err(SpoolError::Stopped.into()),
+                },
+                () = set(ending), if !is_ending => {}
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && in_flight.is_none() => {}
             }
         }
@@ -199,6 +204,11 @@ impl SpoolLoader {
         self.spool.consumed(in_flight.to).await?;
         Ok(())
     }
+}
+
+/// Waits for `flag`. A sender that is gone means the same.
+async fn set(flag: &mut watch::Receiver<bool>) {
+    let _ = flag.wait_for(|set| *set).await;
 }
 
 /// The commit's end. Waits for ever when there is none, which the caller rules out.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::types::{ArrowPrimitiveType, Date32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, ListArray, MapArray, PrimitiveArray, StringArray, StructArray};
-use arrow_buffer::{BooleanBufferBuilder, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field};
 use freshet_core::{ColumnType, Micros};
 
@@ -67,13 +67,20 @@ impl Values {
         self.bytes.len() + 4 * self.ends.len()
     }
 
-    fn into_text(mut self) -> StringArray {
-        let nulls = self.validity.0.finish();
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.ends));
-        match StringArray::try_new(offsets.clone(), self.bytes.clone().into(), nulls.clone()) {
+    /// The values so far. What comes next will be about as much, so room for it is made at once instead of by doubling.
+    fn take(&mut self) -> (OffsetBuffer<i32>, Buffer, Option<NullBuffer>) {
+        let mut next = Self { bytes: Vec::with_capacity(self.bytes.len()), ends: Vec::with_capacity(self.ends.len()), ..Self::default() };
+        next.ends.push(0);
+        let mut taken = std::mem::replace(self, next);
+        (OffsetBuffer::new(ScalarBuffer::from(taken.ends)), Buffer::from_vec(taken.bytes), taken.validity.0.finish())
+    }
+
+    fn take_text(&mut self) -> StringArray {
+        let (offsets, bytes, nulls) = self.take();
+        match StringArray::try_new(offsets.clone(), bytes.clone(), nulls.clone()) {
             Ok(array) => array,
             // One value with invalid UTF-8 is enough to come here: all are read again, the bad bytes replaced.
-            Err(_) => BinaryArray::new(offsets, self.bytes.into(), nulls).iter().map(|value| value.map(String::from_utf8_lossy)).collect(),
+            Err(_) => BinaryArray::new(offsets, bytes, nulls).iter().map(|value| value.map(String::from_utf8_lossy)).collect(),
         }
     }
 }
@@ -100,7 +107,7 @@ impl Text {
 impl Column for Text {
     const TYPE: ColumnType = ColumnType::Text;
     fn finish(&mut self) -> ArrayRef {
-        Arc::new(std::mem::take(&mut self.0).into_text())
+        Arc::new(self.0.take_text())
     }
     fn bytes(&self) -> usize {
         self.0.size()
@@ -123,9 +130,8 @@ impl Binary {
 impl Column for Binary {
     const TYPE: ColumnType = ColumnType::Binary;
     fn finish(&mut self) -> ArrayRef {
-        let mut values = std::mem::take(&mut self.0);
-        let nulls = values.validity.0.finish();
-        Arc::new(BinaryArray::new(OffsetBuffer::new(ScalarBuffer::from(values.ends)), values.bytes.into(), nulls))
+        let (offsets, bytes, nulls) = self.0.take();
+        Arc::new(BinaryArray::new(offsets, bytes, nulls))
     }
     fn bytes(&self) -> usize {
         self.0.size()
@@ -148,7 +154,10 @@ impl<T: ArrowPrimitiveType> Default for Numbers<T> {
 impl<T: ArrowPrimitiveType> Numbers<T> {
     pub(crate) fn push(&mut self, value: Option<T::Native>) {
         match value {
-            Some(value) => self.validity.0.append_non_null_with(|| self.values.push(value)),
+            Some(value) => {
+                self.values.push(value);
+                self.validity.0.append_non_null();
+            }
             None => {
                 self.values.push(T::Native::default());
                 self.validity.0.append_null();
@@ -157,24 +166,13 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
     }
 
     fn take(&mut self) -> PrimitiveArray<T> {
-        let mut taken = std::mem::take(self);
+        let room = Self { values: Vec::with_capacity(self.values.len()), validity: Validity::default() };
+        let mut taken = std::mem::replace(self, room);
         PrimitiveArray::new(ScalarBuffer::from(taken.values), taken.validity.0.finish())
     }
 
     fn size(&self) -> usize {
         size_of_val(self.values.as_slice())
-    }
-}
-
-/// Small convenience so that value and validity cannot be forgotten apart.
-trait AppendWith {
-    fn append_non_null_with(&mut self, push: impl FnOnce());
-}
-
-impl AppendWith for NullBufferBuilder {
-    fn append_non_null_with(&mut self, push: impl FnOnce()) {
-        push();
-        self.append_non_null();
     }
 }
 
@@ -307,13 +305,13 @@ impl TextList {
 impl Column for TextList {
     const TYPE: ColumnType = ColumnType::TextList;
     fn finish(&mut self) -> ArrayRef {
-        let mut taken = std::mem::take(self);
+        let (entries, mut rows) = (self.entries.take_text(), std::mem::take(&mut self.rows));
         let element = match Self::TYPE.arrow() {
             DataType::List(element) => element,
             _ => Arc::new(Field::new("element", DataType::Utf8, true)),
         };
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(taken.rows.ends));
-        Arc::new(ListArray::new(element, offsets, Arc::new(taken.entries.into_text()), taken.rows.validity.0.finish()))
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(rows.ends));
+        Arc::new(ListArray::new(element, offsets, Arc::new(entries), rows.validity.0.finish()))
     }
     fn bytes(&self) -> usize {
         self.entries.size() + 4 * self.rows.ends.len()
@@ -342,8 +340,8 @@ impl TextMap {
 impl Column for TextMap {
     const TYPE: ColumnType = ColumnType::TextMap;
     fn finish(&mut self) -> ArrayRef {
-        let taken = std::mem::take(self);
-        map(Self::TYPE, taken.keys, Arc::new(taken.values.into_text()), taken.rows)
+        let (keys, values) = (self.keys.take_text(), Arc::new(self.values.take_text()));
+        map(Self::TYPE, keys, values, std::mem::take(&mut self.rows))
     }
     fn bytes(&self) -> usize {
         self.keys.size() + self.values.size() + 4 * self.rows.ends.len()
@@ -380,21 +378,21 @@ impl DoubleMap {
 impl Column for DoubleMap {
     const TYPE: ColumnType = ColumnType::DoubleMap;
     fn finish(&mut self) -> ArrayRef {
-        let mut taken = std::mem::take(self);
-        map(Self::TYPE, taken.keys, taken.values.finish(), taken.rows)
+        let (keys, values) = (self.keys.take_text(), self.values.finish());
+        map(Self::TYPE, keys, values, std::mem::take(&mut self.rows))
     }
     fn bytes(&self) -> usize {
         self.keys.size() + self.values.size() + 4 * self.rows.ends.len()
     }
 }
 
-fn map(column_type: ColumnType, keys: Values, values: ArrayRef, mut rows: Ends) -> ArrayRef {
+fn map(column_type: ColumnType, keys: StringArray, values: ArrayRef, mut rows: Ends) -> ArrayRef {
     let DataType::Map(entries_field, ordered) = column_type.arrow() else { return values };
     let fields = match entries_field.data_type() {
         DataType::Struct(fields) => fields.clone(),
         _ => return values,
     };
-    let keys: ArrayRef = Arc::new(keys.into_text());
+    let keys: ArrayRef = Arc::new(keys);
     debug_assert_eq!(keys.len(), values.len(), "every map entry has a key and a value");
     let entries = StructArray::new(fields, vec![keys, values], None);
     let offsets = OffsetBuffer::new(ScalarBuffer::from(rows.ends));

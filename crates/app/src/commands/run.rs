@@ -59,7 +59,8 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &RunArgs) ->
         let inbox: Arc<dyn Inbox> = Arc::clone(&spool) as _;
         async move { receiver.run(inbox, Box::pin(when_set(stopped))).await }
     });
-    let loading = tokio::spawn(async move { loader.run().await });
+    let (end, ending) = watch::channel(false);
+    let loading = tokio::spawn(async move { loader.run(ending).await });
     let helpers = [
         tokio::spawn(maintain(lake, compaction(settings), settings.maintain_every)),
         tokio::spawn(tell_of_closures(Arc::clone(&spool), Arc::clone(&clock))),
@@ -82,8 +83,10 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &RunArgs) ->
         if failed.is_none() {
             let _ = receiving.await;
         }
+        let _ = end.send(true);
+        let loaded = loading.await;
         spool.close().await;
-        loading.await
+        loaded
     };
     tokio::select! {
         ended = tokio::time::timeout(settings.stop_within, drain) => match ended {

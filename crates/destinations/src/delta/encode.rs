@@ -1,9 +1,12 @@
 //! Rows to Parquet files: which columns get statistics, dictionaries and which encodings, and how the work leaves the async threads.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Date32Type;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use deltalake_core::datafile::writer::{DeltaWriter, WriterConfig};
@@ -19,14 +22,22 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use tokio::task::spawn_blocking;
 
+use super::split;
+
 /// Rows after which a row group ends: what the reader of a file has to hold, and what it can skip.
 const ROW_GROUP_ROWS: usize = 512 * 1024;
+
+/// Rows that go to the Parquet writer at once; delta-rs would take 1,024.
+const WRITE_ROWS: usize = 64 * 1024;
 
 /// Text whose minimum and maximum say nothing and would fill the log.
 const WIDE_TEXT: &[&str] = &["message", "text", "body", "frame_id", "request_id", "path", "detail", "command", "fwd", "_raw", "_extra"];
 
 /// Text that hardly ever repeats within a row group, so that a dictionary only costs.
 const RARELY_REPEATED: &[&str] = &["message", "text", "body", "frame_id", "request_id", "path", "_raw", "_extra"];
+
+/// The dates that Delta's readers agree on, years 1 to 9999, in days since 1970-01-01.
+const DATES: RangeInclusive<i32> = -719_162..=2_932_896;
 
 /// A Parquet file and the action that makes it part of a table.
 pub(super) struct EncodedFile {
@@ -76,29 +87,56 @@ impl Encoder {
 
     async fn encode_here(&self, mut batches: impl Stream<Item = DeltaResult<RecordBatch>> + Unpin) -> DeltaResult<Vec<EncodedFile>> {
         let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let mut folders: BTreeMap<Option<String>, DeltaWriter> = BTreeMap::new();
+        while let Some(batch) = batches.next().await {
+            let batch = RecordBatch::try_new(Arc::clone(&self.schema), batch?.columns().to_vec())?;
+            check_dates(&batch)?;
+            for (folder, rows) in self.by_folder(batch)? {
+                let writer = folders.entry(folder).or_insert_with(|| self.writer(&memory, rows.schema()));
+                writer.write(&rows).await?;
+            }
+        }
+        let mut files = Vec::new();
+        for (folder, writer) in folders {
+            for mut add in writer.close().await? {
+                let bytes = memory.get(&Path::parse(&add.path)?).await?.bytes().await?;
+                if let (Some(value), Some(column)) = (&folder, self.partition_columns.first()) {
+                    add.path = format!("{column}={value}/{}", add.path);
+                    add.partition_values = [(column.clone(), (value != split::NULL_VALUE).then(|| value.clone()))].into();
+                }
+                files.push(EncodedFile { add, bytes });
+            }
+        }
+        Ok(files)
+    }
+
+    /// The rows by the value that names their folder, which is not in the file itself. Delta-rs can do this too, but
+    /// copies every row even where all of them have one date.
+    fn by_folder(&self, batch: RecordBatch) -> DeltaResult<Vec<(Option<String>, RecordBatch)>> {
+        match self.partition_columns.as_slice() {
+            [] => Ok(vec![(None, batch)]),
+            [column] => Ok(split::by_value(&batch, column)?.into_iter().map(|(value, rows)| (Some(value), rows)).collect()),
+            several => Err(DeltaTableError::Generic(format!("tables are partitioned by one column, this one by {}", several.join(", ")))),
+        }
+    }
+
+    /// A writer of the files of one folder, whose rows have `schema`.
+    fn writer(&self, memory: &Arc<dyn ObjectStore>, schema: SchemaRef) -> DeltaWriter {
         // Which columns have statistics is said in the properties; this only keeps delta-rs from stopping at the 32nd.
         let no_limit = HashMap::from([("delta.dataSkippingNumIndexedCols".to_owned(), Some(u16::MAX.to_string()))]);
         let (indexed_columns, _) = get_num_idx_cols_and_stats_columns(None, no_limit);
-        let config = WriterConfig::new(
-            Arc::clone(&self.schema),
-            self.partition_columns.clone(),
-            Some(self.properties.clone()),
-            None,
-            None,
-            indexed_columns,
-            None,
-        );
-        let mut writer = DeltaWriter::new(Arc::clone(&memory), config);
-        while let Some(batch) = batches.next().await {
-            let batch = batch?;
-            writer.write(&RecordBatch::try_new(Arc::clone(&self.schema), batch.columns().to_vec())?).await?;
-        }
-        let mut files = Vec::new();
-        for add in writer.close().await? {
-            let bytes = memory.get(&Path::parse(&add.path)?).await?.bytes().await?;
-            files.push(EncodedFile { add, bytes });
-        }
-        Ok(files)
+        let properties = Some(self.properties.clone());
+        let config = WriterConfig::new(schema, Vec::new(), properties, None, Some(WRITE_ROWS), indexed_columns, None);
+        DeltaWriter::new(Arc::clone(memory), config)
+    }
+}
+
+/// Refuses dates that have no name of four digits: delta-rs would stop at them, and folders of such names help nobody.
+fn check_dates(batch: &RecordBatch) -> DeltaResult<()> {
+    let columns = batch.columns().iter().filter_map(|column| column.as_primitive_opt::<Date32Type>());
+    match columns.flat_map(|dates| dates.iter().flatten()).find(|days| !DATES.contains(days)) {
+        Some(days) => Err(DeltaTableError::InvalidData { message: format!("a row has a date {days} days from 1970-01-01") }),
+        None => Ok(()),
     }
 }
 

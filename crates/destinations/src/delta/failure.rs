@@ -16,6 +16,7 @@ pub(super) fn failure(what: impl Into<String>, error: impl Into<DeltaTableError>
         Cause::NotPermitted => refused("Give this user write access to the lake, or choose another place."),
         Cause::WrongPlace => refused("A lake needs a directory of its own, on a file system with hard links."),
         Cause::NotReadable => refused("The table uses a Delta feature that this version cannot read: ALTER TABLE … DROP FEATURE may help."),
+        Cause::UnfitRows => refused("These rows cannot be in the table whoever writes them: please report it."),
         Cause::NoSpace => DestinationError::Transient {
             doing: format!("cannot {what}: no space left; nothing is lost, free some space and it goes on"),
             cause: why,
@@ -50,6 +51,7 @@ enum Cause {
     WrongPlace,
     NoSpace,
     NotReadable,
+    UnfitRows,
     Other,
 }
 
@@ -57,6 +59,9 @@ fn cause_of(error: &DeltaTableError) -> Cause {
     // The kernel's own error type cannot be named from here.
     if matches!(error, DeltaTableError::KernelError(_)) && error.to_string().contains("nsupported") {
         return Cause::NotReadable;
+    }
+    if let DeltaTableError::InvalidData { .. } | DeltaTableError::SchemaMismatch { .. } | DeltaTableError::Arrow { .. } = error {
+        return Cause::UnfitRows;
     }
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {

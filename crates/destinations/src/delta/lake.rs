@@ -148,8 +148,9 @@ impl Lake {
     /// The newest version of table `name`, for reading; nothing when there is no such table.
     ///
     /// # Errors
-    /// When its log cannot be read.
+    /// [`DestinationError::Refused`] when that cannot be the name of a table; else when its log cannot be read.
     pub async fn load(&self, name: &str) -> Result<Option<DeltaTable>, DestinationError> {
+        check_name(name)?;
         self.load_table(name).await.map_err(|error| failure(format!("open table {name}"), error))
     }
 
@@ -278,6 +279,14 @@ impl Destination for Lake {
         let found = if first > last { Ok(Vec::new()) } else { log::commits(store.as_ref(), first, last).await };
         found.map_err(|error| failure(format!("read the history of table {}", table.name), error))
     }
+}
+
+/// Table names come from the command line too, and a name is a folder: it must not lead out of the lake.
+pub(super) fn check_name(name: &str) -> Result<(), DestinationError> {
+    if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-') {
+        return Ok(());
+    }
+    Err(DestinationError::Refused { problem: format!("{name:?} is not the name of a table: letters, digits, _ and - make one") })
 }
 
 /// The directory at `location`, made durable.

@@ -9,6 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::failure::failure;
+use super::lake::check_name;
 
 /// The directory of the lake that holds Freshet's own files; it is not a table.
 const OWN_DIRECTORY: &str = "_freshet";
@@ -29,6 +30,7 @@ pub(super) struct Lease(#[expect(dead_code, reason = "the open file is the lock"
 impl Lease {
     /// The lease on `table` of the lake at `root`, or nothing when somebody has it.
     pub(super) fn acquire(root: &Path, table: &str) -> Result<Option<Self>, DestinationError> {
+        check_name(table)?;
         let failed = |error: std::io::Error| failure(format!("take the maintenance lease of table {table}"), DeltaTableError::from(error));
         let directory = root.join(OWN_DIRECTORY);
         fs::create_dir_all(&directory).map_err(failed)?;

@@ -81,7 +81,7 @@ const WITHOUT_STATISTICS: [&str; 8] = ["date", "message", "frame_id", "raw", "na
 
 #[tokio::test]
 async fn what_we_write_keeps_the_protocol() {
-    let test = TestLake::new();
+    let test = TestLake::fresh();
     test.lake.prepare(&EVENTS).await.unwrap();
     commit(&test.lake, &package(&EVENTS, 0..50, &[("a", 0, 1), ("b", 0, 1)])).await;
     test.lake.prepare(&WIDER_EVENTS).await.unwrap();

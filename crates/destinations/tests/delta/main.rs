@@ -32,7 +32,7 @@ pub struct TestLake {
 }
 
 impl TestLake {
-    pub fn new() -> Self {
+    pub fn fresh() -> Self {
         Self::with_options(LakeOptions::default())
     }
 
@@ -93,10 +93,10 @@ fn fit(table: &TableDef, batch: &RecordBatch, date: Option<&str>) -> RecordBatch
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conforms() {
-    conformance::run(|| Box::new(TestLake::new())).await;
+    conformance::run(|| Box::new(TestLake::fresh())).await;
 }
 
 #[tokio::test]
 async fn conforms_on_one_thread() {
-    conformance::run(|| Box::new(TestLake::new())).await;
+    conformance::run(|| Box::new(TestLake::fresh())).await;
 }

@@ -49,9 +49,6 @@ async fn three_hundred_commits_stay_flat() {
         }
     }
     let mean = |times: &[Duration]| times.iter().sum::<Duration>() / u32::try_from(times.len()).unwrap();
-    for (at, chunk) in times.chunks(20).enumerate() {
-        eprintln!("{at} {:?}", mean(chunk));
-    }
     eprintln!("a small commit takes {:?} at first and {:?} after 300", mean(&times[..20]), mean(&times[280..]));
     // Once to see what `prepare` made, once after each checkpoint but the last.
     assert_eq!(test.lake.table_opens(), 6, "opened too rarely grows for ever, too often is slow");
@@ -104,7 +101,7 @@ async fn checkpoints_hold_what_the_log_held() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn merging_keeps_every_row() {
-    let test = TestLake::new();
+    let test = TestLake::fresh();
     test.lake.prepare(&EVENTS).await.unwrap();
     commits(&test.lake, 0, 20).await;
     commit(&test.lake, &package(&EVENTS, 100..120, &[("b", 0, 1)])).await;
@@ -148,7 +145,7 @@ async fn only_closed_partitions_are_merged_early() {
 
 #[tokio::test]
 async fn tables_without_partitions_are_merged() {
-    let test = TestLake::new();
+    let test = TestLake::fresh();
     test.lake.prepare(&KEYS).await.unwrap();
     for at in 0..6_u64 {
         commit(&test.lake, &package(&KEYS, [i64::try_from(at).unwrap()], &[("a", at, at + 1)])).await;
@@ -162,7 +159,7 @@ async fn tables_without_partitions_are_merged() {
 
 #[tokio::test]
 async fn a_file_that_lost_rows_is_not_merged() {
-    let test = TestLake::new();
+    let test = TestLake::fresh();
     test.lake.prepare(&KEYS).await.unwrap();
     for at in 0..3_u64 {
         commit(&test.lake, &package(&KEYS, 0..4, &[("a", at, at + 1)])).await;
@@ -179,7 +176,7 @@ async fn a_file_that_lost_rows_is_not_merged() {
 
 #[tokio::test]
 async fn one_leader_at_a_time() {
-    let test = TestLake::new();
+    let test = TestLake::fresh();
     test.lake.prepare(&KEYS).await.unwrap();
     let directory = test.lake.root().join("_freshet");
     fs::create_dir_all(&directory).unwrap();
@@ -220,7 +217,7 @@ async fn vacuum_removes_what_nobody_needs() {
 
 #[tokio::test]
 async fn vacuum_wants_force_for_short_retentions() {
-    let test = TestLake::new();
+    let test = TestLake::fresh();
     let short = VacuumOptions { retention: Duration::from_secs(60), ..VacuumOptions::default() };
     let error = test.lake.vacuum("events", &short).await.unwrap_err();
     assert!(error.to_string().contains("3600"), "{error}");
@@ -229,7 +226,7 @@ async fn vacuum_wants_force_for_short_retentions() {
 
 #[tokio::test]
 async fn describes_from_the_log() {
-    let test = TestLake::new();
+    let test = TestLake::fresh();
     assert_eq!(test.lake.describe("events").await.unwrap(), None);
     test.lake.prepare(&EVENTS).await.unwrap();
     let empty = test.lake.describe("events").await.unwrap().unwrap();

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
+use arrow_array::{Date32Array, RecordBatch};
 use freshet_core::{Destination, DestinationError};
-use freshet_destinations::delta::{Lake, LakeOptions};
+use freshet_destinations::delta::{CompactionOptions, Lake, LakeOptions, VacuumOptions};
 use serde_json::{Value, json};
 
 use crate::TestLake;
-use crate::conformance::rows::{KEYS, package};
+use crate::conformance::rows::{EVENTS, KEYS, package};
 use crate::conformance::{assert_rows, commit};
 
 /// A table somebody else made: `KEYS` with one thing that is different.
@@ -53,7 +55,7 @@ async fn tables_whose_rules_we_would_break() {
         (old, json!({}), json!({ "name": "key", "type": "integer", "nullable": true, "metadata": {} }), "BIGINT"),
     ];
     for (protocol, configuration, key, says) in cases {
-        let test = TestLake::new();
+        let test = TestLake::fresh();
         foreign_table(test.lake.root(), protocol, configuration, key);
         let error = test.lake.prepare(&KEYS).await.unwrap_err();
         assert!(matches!(error, DestinationError::Refused { .. }), "{says}: {error:?}");
@@ -69,7 +71,7 @@ async fn tables_of_others_that_we_can_write() {
         (features(&[], &["appendOnly"]), append_only),
         (features(&["deletionVectors"], &["deletionVectors"]), json!({})),
     ] {
-        let test = TestLake::new();
+        let test = TestLake::fresh();
         foreign_table(test.lake.root(), protocol.clone(), configuration, plain_key());
         if let Err(error) = test.lake.prepare(&KEYS).await {
             // Only the build with the SQL engine may write to these.
@@ -83,7 +85,7 @@ async fn tables_of_others_that_we_can_write() {
 
 #[tokio::test]
 async fn a_table_we_cannot_even_read() {
-    let test = TestLake::new();
+    let test = TestLake::fresh();
     foreign_table(test.lake.root(), features(&["unheardOf"], &["unheardOf"]), json!({}), plain_key());
     let error = test.lake.prepare(&KEYS).await.unwrap_err();
     assert!(matches!(error, DestinationError::Refused { .. }), "{error:?}");
@@ -111,7 +113,7 @@ async fn places_that_are_no_lakes() {
 
 #[tokio::test]
 async fn a_file_where_the_table_should_be() {
-    let test = TestLake::new();
+    let test = TestLake::fresh();
     fs::write(test.lake.root().join("_keys"), "x").unwrap();
     let error = test.lake.prepare(&KEYS).await.unwrap_err();
     assert!(error.to_string().contains("_keys"), "{error}");
@@ -119,7 +121,7 @@ async fn a_file_where_the_table_should_be() {
 
 #[tokio::test]
 async fn a_folder_with_other_things_becomes_a_table() {
-    let test = TestLake::new();
+    let test = TestLake::fresh();
     fs::create_dir_all(test.lake.root().join("_keys/notes")).unwrap();
     fs::write(test.lake.root().join("_keys/notes/read.me"), "x").unwrap();
     assert_eq!(test.lake.tables().await.unwrap(), Vec::<String>::new());
@@ -129,9 +131,44 @@ async fn a_folder_with_other_things_becomes_a_table() {
 
 #[tokio::test]
 async fn a_lake_by_url_is_the_same_lake() {
-    let test = TestLake::new();
+    let test = TestLake::fresh();
     test.lake.prepare(&KEYS).await.unwrap();
     let url = url::Url::from_directory_path(test.lake.root()).unwrap();
     let same = Lake::open(url.as_str(), LakeOptions::default()).unwrap();
     assert_eq!(same.tables().await.unwrap(), ["_keys"]);
+}
+
+#[tokio::test]
+async fn names_that_lead_out_of_the_lake() {
+    let test = TestLake::fresh();
+    for name in ["", "..", "../lake", "a/b", "/etc", "a b", "%2e%2e", "logs\0"] {
+        let errors = [
+            test.lake.load(name).await.err(),
+            test.lake.describe(name).await.err(),
+            test.lake.maintain_log(name).await.err(),
+            test.lake.compact(name, &CompactionOptions::default()).await.err(),
+            test.lake.vacuum(name, &VacuumOptions::default()).await.err(),
+        ];
+        for error in errors {
+            assert!(error.as_ref().is_some_and(|error| error.to_string().contains("not the name of a table")), "{name:?}: {error:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn dates_without_a_name() {
+    let test = TestLake::fresh();
+    test.lake.prepare(&EVENTS).await.unwrap();
+    for days in [i32::MIN, -719_163, 2_932_897, i32::MAX] {
+        let mut package = package(&EVENTS, 0..4, &[("a", 0, 1)]);
+        for batch in &mut package.batches {
+            let mut columns = batch.columns().to_vec();
+            columns[batch.schema().index_of("date").unwrap()] = Arc::new(Date32Array::from_value(days, batch.num_rows()));
+            *batch = RecordBatch::try_new(batch.schema(), columns).unwrap();
+        }
+        let error = test.lake.commit(&package).await.unwrap_err();
+        assert!(matches!(error, DestinationError::Refused { .. }), "{days}: {error:?}");
+        assert!(error.to_string().contains(&days.to_string()), "{days}: {error}");
+    }
+    assert_rows(&test, &EVENTS, []).await;
 }

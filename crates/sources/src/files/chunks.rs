@@ -29,7 +29,7 @@ impl<F: FnMut(&[u8]) -> usize + Send> Records for F {
 /// How large chunks are. Other values cut elsewhere, so they may not change between two imports of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkOptions {
-    /// Bytes from which a chunk is cut, at the last end of a record. Default 16 MiB.
+    /// Bytes from which a chunk is cut, at the last end of a record. Default 8 MiB.
     pub target_bytes: usize,
     /// Bytes of a chunk in which no record ends: it is cut there, through the record. Default 64 MiB.
     pub bytes_max: usize,
@@ -37,7 +37,7 @@ pub struct ChunkOptions {
 
 impl Default for ChunkOptions {
     fn default() -> Self {
-        Self { target_bytes: 16 * 1024 * 1024, bytes_max: 64 * 1024 * 1024 }
+        Self { target_bytes: 8 * 1024 * 1024, bytes_max: 64 * 1024 * 1024 }
     }
 }
 

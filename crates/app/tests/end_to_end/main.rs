@@ -1,0 +1,23 @@
+//! The binary from outside: files, sockets, signals and full disks on one side, rows by key on the other.
+//!
+//! Chance comes from a seed, which every test that uses it prints; `FRESHET_SEED=n` repeats it. `FRESHET_FULL=1` runs the
+//! full tier: many more kills, and the other readers of the tables.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
+
+mod chance;
+mod daemon;
+mod drain_protocol;
+mod freshet;
+mod http;
+mod import_faults;
+mod import_files;
+mod import_kills;
+mod keys;
+mod readers;
+mod run_faults;
+mod run_kills;
+mod senders;
+mod small_disk;
+mod upkeep;
+mod verbs;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_core::{Clock, CommitOutcome, Committed, Destination, DestinationError, Package, Position, ShardId, TableDef};
+use freshet_tables::LOADS;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
@@ -85,12 +86,15 @@ impl Committer {
         &self.destination
     }
 
-    /// Makes every table exist, so that a query on one without rows is empty and not an error.
+    /// Makes every table exist, so that a query on one without rows is empty and not an error, and `_loads` complete: a crash
+    /// may have come between a commit and its row there.
     ///
     /// # Errors
-    /// A table cannot be made or has another shape.
+    /// A table cannot be made or written, or has another shape.
     pub async fn prepare(&self, tables: &[&'static TableDef]) -> Result<(), CommitError> {
-        self.on_all(tables.iter().copied(), |committer, table| async move { committer.prepare_table(table).await }).await.map(|_| ())
+        self.on_all(tables.iter().copied(), |committer, table| async move { committer.prepare_table(table).await }).await?;
+        let loaded: Vec<_> = tables.iter().copied().filter(|table| table.name != LOADS.name).collect();
+        loads::record(self, &loaded).await
     }
 
     /// The last position of `shard` in `table`.

@@ -61,8 +61,7 @@ struct Rejected {
 const COLUMNS: &str = "CAST(received_at AS STRING) AS received, app, source_name, reason, detail, frame_id, frame_index, bytes";
 
 async fn show(global: &Global, settings: &Settings, printer: Printer, reason: Option<&str>, limit: usize) -> anyhow::Result<Exit> {
-    let sql =
-        format!("SELECT {COLUMNS} FROM _rejects {} ORDER BY received DESC, frame_id, frame_index LIMIT {limit}", only(reason)?);
+    let sql = format!("SELECT {COLUMNS} FROM _rejects {} ORDER BY received DESC, frame_id, frame_index LIMIT {limit}", only(reason)?);
     let engine = Engine::new(lake::existing(global, settings)?).await.map_err(helpful)?;
     let mut answer = engine.query(&sql).await.map_err(helpful)?;
     let mut rejects = Vec::new();

@@ -25,12 +25,17 @@ fn texts(rows: &[Value], column: &str) -> Vec<String> {
 fn who_does_not_know_the_secret_is_refused_and_leaves_nothing() {
     let place = after(|daemon| {
         let body = message(b"hello");
-        for credential in [None, Some("freshet:wrong"), Some("freshet:"), Some("other:s3cret"), Some("freshet:s3cret2"), Some("freshet:s3cre")] {
+        for credential in
+            [None, Some("freshet:wrong"), Some("freshet:"), Some("other:s3cret"), Some("freshet:s3cret2"), Some("freshet:s3cre")]
+        {
             let answer = Frame { credential, ..Frame::of("A1", &body) }.send(daemon.address).unwrap();
             assert_eq!(answer.status, 401, "{credential:?}: {answer:?}");
         }
-        for (request, status) in [("GET /drain/shop", 405), ("POST /drain/", 404), ("POST /", 404), ("GET /nothing", 404), ("GET /healthz", 200)] {
-            let answer = exchange(daemon.address, format!("{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+        for (request, status) in
+            [("GET /drain/shop", 405), ("POST /drain/", 404), ("POST /", 404), ("GET /nothing", 404), ("GET /healthz", 200)]
+        {
+            let answer =
+                exchange(daemon.address, format!("{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
             assert_eq!(answer.status, status, "{request}: {answer:?}");
         }
         assert_eq!(daemon.metric("freshet_drain_requests_total{outcome=\"unauthorized\"}"), Some(6.0));
@@ -50,7 +55,8 @@ fn frames_are_named_by_their_id_or_by_their_content() {
         Frame { id: None, ..Frame::of("", &second) }.deliver(daemon.address);
         Frame { id: None, token: None, app: "two%20words", ..Frame::of("", &second) }.deliver(daemon.address);
     });
-    let rows = place.query("SELECT frame_id, frame_index, app, drain_token, message, source, dyno FROM logs ORDER BY message, app, drain_token");
+    let rows =
+        place.query("SELECT frame_id, frame_index, app, drain_token, message, source, dyno FROM logs ORDER BY message, app, drain_token");
     assert_eq!(texts(&rows, "message"), ["first", "first", "second", "second"]);
     assert_eq!(texts(&rows, "app"), ["shop", "shop", "shop", "two words"]);
     assert_eq!(texts(&rows, "drain_token"), [TOKEN, "d.other", TOKEN, "null"]);
@@ -93,7 +99,9 @@ fn bytes_that_are_no_messages_are_kept() {
         assert!(kept.contains(text), "{rejects:?}");
     }
     assert!(texts(&rejects, "source_name").iter().all(|name| name == "drain"));
-    let rows = place.query("SELECT frame_id, message, encode(message_raw, 'hex') AS raw FROM logs WHERE frame_id IN ('A2', 'A4', 'A5') ORDER BY frame_id");
+    let rows = place.query(
+        "SELECT frame_id, message, encode(message_raw, 'hex') AS raw FROM logs WHERE frame_id IN ('A2', 'A4', 'A5') ORDER BY frame_id",
+    );
     assert_eq!(texts(&rows, "message"), ["good", "not \u{fffd}\u{fffd} UTF-8", "two\nlines"]);
     assert_eq!(texts(&rows, "raw"), ["null", "6e6f7420fffe205554462d38", "null"]);
 }

@@ -134,7 +134,8 @@ impl Place {
     /// Rows of each table as the tables' own statistics count them; tables without rows are left out.
     pub(crate) fn rows_by_table(&self) -> BTreeMap<String, i64> {
         let list = self.json("tables list", &[]);
-        let of_one = |table: &Value| (table["table"].as_str().unwrap().to_owned(), table["rows"].as_i64().expect("every file has statistics"));
+        let of_one =
+            |table: &Value| (table["table"].as_str().unwrap().to_owned(), table["rows"].as_i64().expect("every file has statistics"));
         list.as_array().unwrap().iter().map(of_one).filter(|(_, rows)| *rows > 0).collect()
     }
 

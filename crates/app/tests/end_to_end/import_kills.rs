@@ -15,7 +15,7 @@ use crate::http::{Frame, message};
 use crate::keys::{assert_each_once, keyed_lines, keys_in};
 
 /// Makes an import commit many packages.
-const SMALL_PACKAGES: &str = "[load]\nmax_rows = 25000\n";
+const SMALL_PACKAGES: &str = "[load]\nmax_rows = 10000\n";
 
 /// Files that are imported over and over.
 struct Files {
@@ -60,7 +60,9 @@ impl Files {
 /// The rows that `_loads` counts are the rows there are.
 fn assert_loads_complete(place: &Place) {
     let mut rows = place.data_rows();
-    for row in place.query("SELECT table_name, sum(rows) AS row_count, count(*) AS loads, count(DISTINCT load_id) AS ids FROM _loads GROUP BY 1") {
+    for row in
+        place.query("SELECT table_name, sum(rows) AS row_count, count(*) AS loads, count(DISTINCT load_id) AS ids FROM _loads GROUP BY 1")
+    {
         assert_eq!(row["loads"], row["ids"], "{row}");
         assert_eq!(rows.remove(row["table_name"].as_str().unwrap()), row["row_count"].as_i64(), "{row}");
     }
@@ -73,12 +75,12 @@ fn kill_9_at_random_moments() {
     let place = Place::new();
     place.file("freshet.toml", SMALL_PACKAGES);
     let files = Files::new(&place, 6, 25_000);
-    let kills = if chance::full() { 60 } else { 8 };
+    let kills = if chance::full() { 80 } else { 8 };
     let mut killed = 0;
     // A kill that comes too late ends a round: the next begins in an empty lake.
     while killed < kills {
         let mut child = place.command("import", &files.paths()).spawn().unwrap();
-        std::thread::sleep(files.takes.mul_f64(random.below(1000) as f64 / 1000.0));
+        std::thread::sleep(files.takes.mul_f64(random.below(700) as f64 / 1000.0));
         child.kill().unwrap();
         let status = child.wait().unwrap();
         if status.code().is_some() {
@@ -101,7 +103,7 @@ fn kill_9_at_chosen_system_calls() {
     let mut random = chance::random("import, kill -9 at system calls");
     let place = Place::new();
     place.file("freshet.toml", SMALL_PACKAGES);
-    let files = Files::new(&place, 2, 20_000);
+    let files = Files::new(&place, 2, 8_000);
     let kills = if chance::full() { 40 } else { 5 };
     let mut killed = 0;
     for _ in 0..kills {
@@ -131,7 +133,7 @@ pub(crate) fn strace_works() -> bool {
 fn ctrl_c_commits_what_was_read_and_says_so() {
     let place = Place::new();
     place.file("freshet.toml", SMALL_PACKAGES);
-    let files = Files::new(&place, 4, 20_000);
+    let files = Files::new(&place, 4, 12_000);
     let child = place.command("import", &files.paths()).spawn().unwrap();
     std::thread::sleep(files.takes / 2);
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
@@ -148,7 +150,7 @@ fn two_imports_of_the_same_files_at_once() {
     let mut random = chance::random("two imports at once");
     let place = Place::new();
     place.file("freshet.toml", SMALL_PACKAGES);
-    let files = Files::new(&place, 3, 10_000);
+    let files = Files::new(&place, 3, 6_000);
     let mut refused = 0;
     for _ in 0..if chance::full() { 20 } else { 3 } {
         let one = place.command("import -q", &files.paths()).spawn().unwrap();
@@ -177,10 +179,9 @@ fn imports_of_different_files_and_a_daemon_share_a_lake() {
     let place = Place::new();
     place.file("freshet.toml", "[load]\nmax_rows = 25000\nmax_age = \"200ms\"\n");
     let daemon = Daemon::start(&place);
-    let texts: Vec<_> = (0..3).map(|file| keyed_lines(200 + file, (1 + file) * 10_000_000, 20_000)).collect();
-    let imports: Vec<_> = (0..3)
-        .map(|file| place.command("import -q", &[&place.file(&format!("{file}.log"), &texts[file])]).spawn().unwrap())
-        .collect();
+    let texts: Vec<_> = (0..3).map(|file| keyed_lines(200 + file, (1 + file) * 10_000_000, 10_000)).collect();
+    let imports: Vec<_> =
+        (0..3).map(|file| place.command("import -q", &[&place.file(&format!("{file}.log"), &texts[file])]).spawn().unwrap()).collect();
     let mut keys = keys_in(&texts.concat());
     let mut random = Random::new(1);
     for key in 0..100_u64 {

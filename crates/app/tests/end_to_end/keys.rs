@@ -67,8 +67,7 @@ pub(crate) fn assert_once(place: &Place, at_least: &BTreeSet<u64>, at_most: &BTr
 /// Each message is in the typed table that `logs` names for it, once, and nothing else is there.
 pub(crate) fn assert_tables_agree(place: &Place) {
     let by_kind = place.query("SELECT kind, count(*) AS messages FROM logs GROUP BY kind");
-    let kinds: BTreeMap<&str, i64> =
-        by_kind.iter().map(|row| (row["kind"].as_str().unwrap(), row["messages"].as_i64().unwrap())).collect();
+    let kinds: BTreeMap<&str, i64> = by_kind.iter().map(|row| (row["kind"].as_str().unwrap(), row["messages"].as_i64().unwrap())).collect();
     let failed_requests = place.number("SELECT count(*) FROM router_requests WHERE code IS NOT NULL");
     let of_table = |table: &str| {
         format!(

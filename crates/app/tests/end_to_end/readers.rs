@@ -1,1 +1,69 @@
-//! x
+//! The tables in the eyes of readers that are not ours: DuckDB, ClickHouse, polars, delta-rs from Python.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Map, Value, json};
+
+use crate::chance;
+use crate::freshet::{Place, sample};
+use crate::keys::keyed_lines;
+
+/// What [`Place::query`] sums for a column of this type, in the words of `readers.py`.
+fn sum_of(column: &str, delta_type: &str) -> String {
+    let number = match delta_type {
+        "STRING" => format!("octet_length({column})"),
+        "BINARY" => format!("octet_length(encode({column}, 'hex')) / 2"),
+        "DATE" => format!("CAST(CAST({column} AS INT) AS BIGINT)"),
+        "TIMESTAMP" | "INT" | "BIGINT" | "BOOLEAN" => format!("CAST({column} AS BIGINT)"),
+        "DOUBLE" => column.to_owned(),
+        _ => return "0".to_owned(),
+    };
+    format!("coalesce(sum({number}), 0)")
+}
+
+/// Rows, values and sums of one table as we see them.
+fn seen_by_us(place: &Place, table: &str) -> Value {
+    let description = place.json(&format!("tables describe {table}"), &[]);
+    let columns: Vec<(&str, &str)> = description["columns"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|column| (column["name"].as_str().unwrap(), column["type"].as_str().unwrap()))
+        .collect();
+    let asked = columns.iter().map(|(name, delta_type)| format!("count({name}) AS v_{name}, {} AS s_{name}", sum_of(name, delta_type)));
+    let sql = format!("SELECT count(*) AS row_count, {} FROM {table}", asked.collect::<Vec<_>>().join(", "));
+    let row = place.query(&sql).remove(0);
+    let of_column = |(name, delta_type): &(&str, &str)| json!({ "name": name, "type": delta_type, "values": row[format!("v_{name}")], "sum": row[format!("s_{name}")] });
+    json!({ "rows": row["row_count"], "columns": columns.iter().map(of_column).collect::<Vec<_>>() })
+}
+
+#[test]
+fn other_readers_see_what_we_see() {
+    let python = std::env::var("FRESHET_READERS").unwrap_or_default();
+    if !chance::full() || !Path::new(&python).exists() {
+        eprintln!("skipped: FRESHET_FULL=1 and FRESHET_READERS, a Python that has the other readers, are not both set");
+        return;
+    }
+    let place = Place::new();
+    place.file("freshet.toml", "[load]\nmax_rows = 3000\n");
+    for part in 0..6 {
+        place.import(&[&place.file("more.log", keyed_lines(500 + part, part * 100_000, 4_000))]);
+        if part == 3 {
+            // Files that were merged away are still there and must not be read.
+            place.ok("tables optimize", &[]);
+        }
+    }
+    for name in ["shop.log", "shop.frames", "archive.jsonl.gz"] {
+        place.import(&[&sample(name)]);
+    }
+    let tables = place.json("tables list", &[]);
+    let tables = tables.as_array().unwrap().iter().map(|table| table["table"].as_str().unwrap());
+    let expected: Map<String, Value> = tables.map(|table| (table.to_owned(), seen_by_us(&place, table))).collect();
+    let expected = place.file("expected.json", Value::from(expected).to_string());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers.py");
+    let output = Command::new(python).arg(script).arg(place.lake()).arg(expected).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    eprintln!("{said}");
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+}

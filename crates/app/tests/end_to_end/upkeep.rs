@@ -12,11 +12,11 @@ fn many_small_commits_become_few_files_with_the_same_rows() {
     let place = Place::new();
     // A package per file.
     place.file("freshet.toml", "[load]\nmax_rows = 1\n");
-    let texts: Vec<_> = (0..12).map(|part| keyed_lines(400 + part, part * 10_000, 200)).collect();
+    let texts: Vec<_> = (0..8).map(|part| keyed_lines(400 + part, part * 10_000, 200)).collect();
     let files: Vec<_> = texts.iter().zip(0..).map(|(text, number)| place.file(&format!("{number}.log"), text)).collect();
     place.import(&files.iter().map(AsRef::as_ref).collect::<Vec<_>>());
     let (rows, before) = (place.data_rows(), files_of(&place, "logs"));
-    assert!(before >= 12, "{before}");
+    assert!(before >= 8, "{before}");
 
     let foretold = place.json("tables optimize logs --dry-run", &[]);
     assert_eq!(files_of(&place, "logs"), before, "a dry run changes nothing: {foretold}");
@@ -31,10 +31,11 @@ fn many_small_commits_become_few_files_with_the_same_rows() {
     place.import(&files.iter().map(AsRef::as_ref).collect::<Vec<_>>());
     assert_eq!(place.data_rows(), rows);
 
-    let old = place.json("tables vacuum logs --dry-run --retention 0s", &[]);
     let kept = place.json("tables vacuum --dry-run", &[]);
     assert!(kept.as_array().unwrap().iter().all(|table| table["files"] == 0), "all of it is younger than the retention: {kept}");
-    assert_eq!(old[0]["table"], "logs", "{old}");
+    let hasty = place.run("tables vacuum logs --retention 0s", &[]);
+    assert_eq!(hasty.code, Some(1), "{hasty:#?}");
+    assert!(hasty.stderr.contains("could remove files that are being written"), "{hasty:#?}");
     place.ok("tables vacuum", &[]);
     assert_each_once(&place, keys_in(&texts.concat()));
 }

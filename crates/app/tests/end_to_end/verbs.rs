@@ -23,12 +23,18 @@ fn tables_are_listed_and_described() {
     assert_eq!(list.as_array().unwrap().len(), 15, "{list}");
     assert!(list.as_array().unwrap().iter().all(|table| table["comment"].is_string()), "{list}");
 
-    assert_says(&place.ok("tables describe logs", &[]), 0, &["logs: Every log message, once", "in folders by date", "The time written in the line"], &[]);
+    assert_says(
+        &place.ok("tables describe logs", &[]),
+        0,
+        &["logs: Every log message, once", "in folders by date", "The time written in the line"],
+        &[],
+    );
     let logs = place.json("tables describe logs", &[]);
     assert_eq!(logs["partition_columns"], serde_json::json!(["date"]));
     let columns = logs["columns"].as_array().unwrap();
     assert!(columns.iter().all(|column| column["comment"].is_string()), "{logs}");
-    let types: Vec<_> = columns.iter().map(|column| format!("{} {}", column["name"].as_str().unwrap(), column["type"].as_str().unwrap())).collect();
+    let types: Vec<_> =
+        columns.iter().map(|column| format!("{} {}", column["name"].as_str().unwrap(), column["type"].as_str().unwrap())).collect();
     assert_eq!(types[..3], ["ts TIMESTAMP", "app STRING", "source STRING"]);
 }
 
@@ -55,7 +61,12 @@ fn queries_answer_in_each_form() {
     let json: serde_json::Value = serde_json::from_str(&place.ask(sql, "json")).unwrap();
     assert_eq!(json["status"], 200);
     assert!(place.ask(sql, "text").contains("requests"));
-    assert_says(&place.run_with_input("query - --limit 2", &[], b"SELECT ts FROM logs"), 0, &["ts"], &["the first 2 shown (--limit 0 shows all)"]);
+    assert_says(
+        &place.run_with_input("query - --limit 2", &[], b"SELECT ts FROM logs"),
+        0,
+        &["ts"],
+        &["the first 2 shown (--limit 0 shows all)"],
+    );
     // Types that JSON and CSV lack.
     let odd = "SELECT extra, date, ts FROM router_requests WHERE extra IS NOT NULL LIMIT 1";
     assert!(place.ask(odd, "csv").lines().count() <= 2);

@@ -28,7 +28,7 @@ pub(crate) fn local(place: &str) -> &str {
 pub(crate) fn existing(global: &Global, settings: &Settings) -> anyhow::Result<Arc<Lake>> {
     let place = place(global, settings);
     if !Path::new(&place).is_dir() {
-        return Err(Failure::new(
+        return Err(Failure::error(
             Exit::Failed,
             format!(
                 "there is no lake at {place} yet\n  fill it from a log file:   freshet import app.log --app NAME --to {place}\n  or from a log drain:       freshet run --lake {place}"
@@ -44,7 +44,7 @@ pub(crate) fn existing(global: &Global, settings: &Settings) -> anyhow::Result<A
 /// The folder cannot be made or written.
 pub(crate) fn open(place: &str) -> anyhow::Result<Arc<Lake>> {
     if let Some((scheme, _)) = place.split_once("://") {
-        return Err(Failure::new(
+        return Err(Failure::error(
             Exit::BadConfig,
             format!("the lake {place} is on {scheme}, but this version writes to local folders only"),
         ));

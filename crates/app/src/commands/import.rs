@@ -81,7 +81,7 @@ async fn committer(place: &str) -> anyhow::Result<Committer> {
 
 fn unreadable(error: FilesError) -> anyhow::Error {
     let forbidden = error.problems.iter().any(|problem| matches!(problem, FileProblem::Unreadable { .. }));
-    Failure::new(if forbidden { Exit::NotPermitted } else { Exit::Failed }, error.to_string())
+    Failure::error(if forbidden { Exit::NotPermitted } else { Exit::Failed }, error.to_string())
 }
 
 /// Adds what it means for the user's data.
@@ -89,7 +89,7 @@ fn not_written(error: CommitError, place: &str) -> anyhow::Error {
     let overtaken = matches!(error, CommitError::Overtaken { .. });
     let error = anyhow::Error::new(error);
     if overtaken {
-        return Failure::new(Exit::TryAgain, format!("{error}: wait for it to end, then run this import again; nothing is added twice"));
+        return Failure::error(Exit::TryAgain, format!("{error}: wait for it to end, then run this import again; nothing is added twice"));
     }
     error.context(format!(
         "the lake {place} could not be written; what was committed before is complete, and running the import again adds the rest"
@@ -146,11 +146,11 @@ fn chunks(input: FileInput, progress: Arc<AtomicU64>) -> mpsc::Receiver<Result<C
     std::thread::spawn(move || {
         let mut format = None;
         let records = move |bytes: &[u8]| freshet_parse::cut(*format.get_or_insert_with(|| detect(bytes)), bytes);
-        let mut reader = match ChunkReader::open(&input, ChunkOptions::default(), records, progress) {
+        let reader = match ChunkReader::open(&input, ChunkOptions::default(), records, progress) {
             Ok(reader) => reader,
             Err(error) => return drop(send.blocking_send(Err(error))),
         };
-        while let Some(chunk) = reader.next() {
+        for chunk in reader {
             let last = chunk.is_err();
             if send.blocking_send(chunk).is_err() || last {
                 return;

@@ -16,7 +16,7 @@ use crate::output::Printer;
 pub(crate) async fn run(global: &Global, settings: &Settings, args: &LoadsArgs) -> anyhow::Result<Exit> {
     let lake = lake::existing(global, settings)?;
     if let Some(name) = args.table.as_deref().filter(|name| freshet_tables::find(name).is_none()) {
-        return Err(Failure::new(Exit::Failed, format!("there is no table {name}; freshet tables list names them all")));
+        return Err(Failure::error(Exit::Failed, format!("there is no table {name}; freshet tables list names them all")));
     }
     let only = args.table.as_ref().map_or_else(String::new, |name| format!("WHERE table_name = '{name}'"));
     let sql = format!(

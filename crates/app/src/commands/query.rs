@@ -60,7 +60,7 @@ pub(crate) fn helpful(error: QueryError) -> anyhow::Error {
                 .map(|known| format!("; did you mean {known}?"))
                 .unwrap_or_default();
             let list = if tables.is_empty() { "it has none yet: freshet import brings in the first".to_owned() } else { tables.join(", ") };
-            Failure::new(Exit::Failed, format!("{error}{hint}\n  tables: {list}"))
+            Failure::error(Exit::Failed, format!("{error}{hint}\n  tables: {list}"))
         }
         QueryError::Lake(_) | QueryError::Statement(_) => anyhow::Error::new(error),
     }

@@ -157,7 +157,7 @@ fn only(reason: Option<&str>) -> anyhow::Result<String> {
     let Some(reason) = reason else { return Ok(String::new()) };
     let known: Vec<&str> = RejectReason::ALL.iter().map(|reason| reason.as_str()).collect();
     if !known.contains(&reason) {
-        return Err(Failure::new(Exit::Failed, format!("there is no reason {reason:?}; there are {}", known.join(", "))));
+        return Err(Failure::error(Exit::Failed, format!("there is no reason {reason:?}; there are {}", known.join(", "))));
     }
     Ok(format!("WHERE reason = '{reason}'"))
 }

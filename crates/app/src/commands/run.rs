@@ -106,12 +106,12 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &RunArgs) ->
 fn listen_address(settings: &Settings, args: &RunArgs) -> anyhow::Result<SocketAddr> {
     if let Some(listen) = &args.listen {
         return listen.parse().map_err(|_| {
-            Failure::new(Exit::BadConfig, format!("--listen wants an address and a port such as 0.0.0.0:8080, not {listen:?}"))
+            Failure::error(Exit::BadConfig, format!("--listen wants an address and a port such as 0.0.0.0:8080, not {listen:?}"))
         });
     }
     let mut listen = settings.listen;
     if let Ok(port) = std::env::var("PORT") {
-        listen.set_port(port.parse().map_err(|_| Failure::new(Exit::BadConfig, format!("$PORT is {port:?}, which is no port")))?);
+        listen.set_port(port.parse().map_err(|_| Failure::error(Exit::BadConfig, format!("$PORT is {port:?}, which is no port")))?);
     }
     Ok(listen)
 }
@@ -126,7 +126,7 @@ fn open_spool(data_dir: &Path, settings: &Settings, clock: &Arc<dyn Clock>) -> a
     };
     let opened = Spool::open(&data_dir.join("spool"), &options, Arc::clone(clock), uuid::Uuid::new_v4().as_u128());
     let (spool, recovery) = opened.map_err(|error| match error {
-        SpoolError::Locked { .. } => Failure::new(Exit::TryAgain, error.to_string()),
+        SpoolError::Locked { .. } => Failure::error(Exit::TryAgain, error.to_string()),
         error => anyhow::Error::new(error),
     })?;
     if recovery.records > 0 || recovery.torn_bytes > 0 {

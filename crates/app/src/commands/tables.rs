@@ -25,7 +25,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, verb: &TablesVerb)
         TablesVerb::Optimize(what) => optimize(printer, settings, &lake, what).await,
         TablesVerb::Vacuum { what, retention } => {
             let retention =
-                duration(retention).ok_or_else(|| Failure::new(Exit::Failed, "--retention wants a time span such as 7d or 36h"))?;
+                duration(retention).ok_or_else(|| Failure::error(Exit::Failed, "--retention wants a time span such as 7d or 36h"))?;
             vacuum(printer, &lake, what, &VacuumOptions { retention, dry_run: what.dry_run, ..VacuumOptions::default() }).await
         }
     }
@@ -71,7 +71,7 @@ async fn list(printer: Printer, lake: &Lake) -> anyhow::Result<Exit> {
 async fn describe(printer: Printer, lake: &Lake, name: &str) -> anyhow::Result<Exit> {
     let Some(table) = lake.describe(name).await? else {
         let tables = lake.tables().await?.join(", ");
-        return Err(Failure::new(Exit::Failed, format!("the lake has no table {name}\n  tables: {tables}")));
+        return Err(Failure::error(Exit::Failed, format!("the lake has no table {name}\n  tables: {tables}")));
     };
     if !printer.is_text() {
         return printer.json(&as_json(&table)).map(|()| Exit::Ok);
@@ -112,7 +112,7 @@ fn as_json(table: &TableInfo) -> serde_json::Value {
 async fn chosen(lake: &Lake, what: &MaintainArgs) -> anyhow::Result<Vec<String>> {
     let known = lake.tables().await?;
     if let Some(unknown) = what.tables.iter().find(|name| !known.contains(name)) {
-        return Err(Failure::new(Exit::Failed, format!("the lake has no table {unknown}\n  tables: {}", known.join(", "))));
+        return Err(Failure::error(Exit::Failed, format!("the lake has no table {unknown}\n  tables: {}", known.join(", "))));
     }
     Ok(if what.tables.is_empty() { known } else { what.tables.clone() })
 }

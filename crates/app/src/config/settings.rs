@@ -72,7 +72,7 @@ pub(crate) fn load(asked: Option<&Path>) -> anyhow::Result<Settings> {
     let (name, source) = match path {
         Some(path) => {
             let source = std::fs::read_to_string(path).with_context(|| format!("the configuration {} cannot be read", path.display()));
-            (path.display().to_string(), source.map_err(|error| Failure::new(Exit::BadConfig, format!("{error:#}")))?)
+            (path.display().to_string(), source.map_err(|error| Failure::error(Exit::BadConfig, format!("{error:#}")))?)
         }
         None => ("the defaults".to_owned(), String::new()),
     };
@@ -84,7 +84,7 @@ pub(crate) fn load(asked: Option<&Path>) -> anyhow::Result<Settings> {
     }
     let list: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
     let count = if problems.len() == 1 { "a problem".to_owned() } else { format!("{} problems", problems.len()) };
-    Err(Failure::new(Exit::BadConfig, format!("{name} has {count}:\n{}", list.join("\n"))))
+    Err(Failure::error(Exit::BadConfig, format!("{name} has {count}:\n{}", list.join("\n"))))
 }
 
 impl Settings {
@@ -101,7 +101,7 @@ impl Settings {
         if secrets.iter().all(usable) {
             return Ok(secrets);
         }
-        Err(Failure::new(
+        Err(Failure::error(
             Exit::BadConfig,
             "the drain secret may hold only letters, digits, `-`, `_`, `.` and `~`: Heroku sends the password of a drain URL as written, and a `:` in it stops the drain",
         ))
@@ -109,7 +109,7 @@ impl Settings {
 }
 
 fn missing_secret(why: &str) -> anyhow::Error {
-    Failure::new(
+    Failure::error(
         Exit::BadConfig,
         format!(
             "there is no drain secret: {why}\n  make one:  export FRESHET_DRAIN_SECRET=$(head -c 24 /dev/urandom | base64 | tr '+/' '-_')\n  \

@@ -129,7 +129,11 @@ impl Lake {
     async fn write_files(&self, package: &Package, table: &DeltaTable) -> DeltaResult<Vec<Add>> {
         let partitions = package.table.partition_column().map(str::to_owned).into_iter().collect();
         let encoder = Encoder::new(&package.table.arrow_schema(), partitions, &self.options.created_by);
-        put_files(table, encoder.encode(package.batches.clone()).await?).await
+        let files = {
+            let _turn = self.encoders.acquire().await;
+            encoder.encode(package.batches.clone()).await?
+        };
+        put_files(table, files).await
     }
 }
 

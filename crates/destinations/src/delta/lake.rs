@@ -12,7 +12,7 @@ use freshet_core::{Clock, CommitOutcome, Committed, Destination, DestinationErro
 use futures::StreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
-use tokio::sync::Mutex as TaskMutex;
+use tokio::sync::{Mutex as TaskMutex, Semaphore};
 use url::Url;
 
 use super::durable::{DurableStore, sync_directory};
@@ -59,6 +59,8 @@ pub struct Lake {
     durable: DurableStore,
     pub(super) options: LakeOptions,
     slots: Mutex<HashMap<String, Slot>>,
+    /// As many files are encoded at once as there are processors: more would only take more memory.
+    pub(super) encoders: Semaphore,
     opens: AtomicU64,
 }
 
@@ -112,6 +114,7 @@ impl Lake {
             durable: DurableStore::new(root),
             options,
             slots: Mutex::default(),
+            encoders: Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)),
             opens: AtomicU64::new(0),
         })
     }

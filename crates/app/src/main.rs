@@ -24,7 +24,7 @@ use output::Printer;
 /// Packages come and go by the hundred megabytes, through threads that come and go too. The system's allocator keeps
 /// what each thread once needed, so that a day of commits grows to a gigabyte; this one gives it back.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

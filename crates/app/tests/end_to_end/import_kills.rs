@@ -74,8 +74,8 @@ fn kill_9_at_random_moments() {
     let mut random = chance::random("import, kill -9");
     let place = Place::new();
     place.file("freshet.toml", SMALL_PACKAGES);
-    let files = Files::new(&place, 6, 25_000);
-    let kills = if chance::full() { 80 } else { 8 };
+    let files = Files::new(&place, 6, if chance::full() { 25_000 } else { 15_000 });
+    let kills = if chance::full() { 80 } else { 6 };
     let mut killed = 0;
     // A kill that comes too late ends a round: the next begins in an empty lake.
     while killed < kills {
@@ -152,7 +152,7 @@ fn two_imports_of_the_same_files_at_once() {
     place.file("freshet.toml", SMALL_PACKAGES);
     let files = Files::new(&place, 3, 6_000);
     let mut refused = 0;
-    for _ in 0..if chance::full() { 20 } else { 3 } {
+    for _ in 0..if chance::full() { 20 } else { 2 } {
         let one = place.command("import -q", &files.paths()).spawn().unwrap();
         std::thread::sleep(files.takes.mul_f64(random.below(500) as f64 / 1000.0));
         let other = place.command("import -q", &files.paths()).spawn().unwrap();

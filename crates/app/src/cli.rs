@@ -140,6 +140,9 @@ pub(crate) enum TablesVerb {
         /// Files that left the table longer ago than this are deleted
         #[arg(long, value_name = "TIME", default_value = "7d")]
         retention: String,
+        /// Take a retention below an hour: only when nothing else uses the lake
+        #[arg(long)]
+        force: bool,
     },
 }
 

@@ -15,7 +15,8 @@ pub(crate) fn start(global: &Global, daemon: bool) {
         (false, 1) => "info,freshet=debug",
         (false, _) => "debug",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(own_crates(level)));
+    // Delta-rs logs as an error what it also returns, such as a commit that came second: we say what became of it.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("{},deltalake_core=off", own_crates(level))));
     let plain = global.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) || !io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     // A log that was started before, as in a test, stays as it is.

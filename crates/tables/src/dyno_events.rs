@@ -7,7 +7,7 @@ use crate::table::{Table, table, table_methods};
 
 table! {
     log table TABLE as DynoEvents, "dyno_events", "One change in a dyno's life" {
-        event: Text(required), "state_changed, process_started, process_exited, stopping, killed, restarting, cycling, idling, awaiting_client, client_closed or memory_report";
+        event: Text(required), "state_changed, process_started, process_exited, stopping, killed, restarting, cycling, idling, unidling, awaiting_client, client_closed or memory_report";
         from_state: Text, "State before";
         to_state: Text, "State after";
         exit_status: Int, "Exit status of the process";

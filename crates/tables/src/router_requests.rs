@@ -24,7 +24,7 @@ table! {
         tls: Boolean, "Whether the client spoke TLS";
         tls_version: Text, "tls1.2, tls1.3 or unknown";
         sock: Text, "Whose socket failed: client or backend";
-        queue_ms: Int, "Requests waiting in the router's queue (old routers)";
+        queue_ms: Int, "queue= of routers before 2013, as sent";
         wait_ms: Int, "Milliseconds waited in that queue (old routers)";
         extra: TextMap, "Keys this version does not know";
     }

@@ -32,7 +32,7 @@ macro_rules! table {
         $crate::table::table! { @build $def $rows $name $comment Log
             [
                 ("ts", Timestamp, false, "The time written in the line"),
-                ("app", Text, true, "The Heroku app's name, from the drain's address, its token, or --app"),
+                ("app", Text, true, "The Heroku app's name, from the drain's address or --app"),
                 ("source", Text, false, "app, heroku, ... as sent"),
                 ("dyno", Text, true, "The process as sent: web.1, router, api, heroku-postgres, postgres.123"),
                 ("frame_id", Text, false, "The delivery it came in: Logplex-Frame-Id, or a content id for files and bodies without one"),

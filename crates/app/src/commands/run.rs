@@ -160,6 +160,7 @@ fn compaction(settings: &Settings) -> CompactionOptions {
     CompactionOptions {
         closed_files_min: settings.maintain_files_min,
         target_bytes: settings.maintain_bytes_target,
+        small_bytes: settings.maintain_bytes_target / 2,
         ..CompactionOptions::default()
     }
 }

@@ -23,10 +23,10 @@ pub(crate) async fn run(global: &Global, settings: &Settings, verb: &TablesVerb)
         TablesVerb::List => list(printer, &lake).await,
         TablesVerb::Describe { table } => describe(printer, &lake, table).await,
         TablesVerb::Optimize(what) => optimize(printer, settings, &lake, what).await,
-        TablesVerb::Vacuum { what, retention } => {
+        TablesVerb::Vacuum { what, retention, force } => {
             let retention =
                 duration(retention).ok_or_else(|| Failure::error(Exit::Failed, "--retention wants a time span such as 7d or 36h"))?;
-            vacuum(printer, &lake, what, &VacuumOptions { retention, dry_run: what.dry_run, ..VacuumOptions::default() }).await
+            vacuum(printer, &lake, what, &VacuumOptions { retention, force: *force, dry_run: what.dry_run }).await
         }
     }
 }

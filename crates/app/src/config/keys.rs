@@ -56,7 +56,7 @@ pub(super) static KEYS: &[Key] = &[
         "receive.drain_secret",
         Kind::Secret,
         "env:FRESHET_DRAIN_SECRET",
-        "Password of the log drains (the user is `freshet`). Letters, digits, `-` and `_` only: Heroku does not decode others.",
+        "Password of the log drains (the user is `freshet`). Letters, digits, `-`, `_`, `.` and `~` only: Heroku does not decode others.",
     ),
     key("receive.drain_secret_old", Kind::Secret, "", "A second password that is accepted too, while drains move to a new one."),
     key(

@@ -57,8 +57,10 @@ impl Daemon {
             }
         });
         let Ok(address) = told.recv_timeout(PATIENCE) else {
+            // Busy, or waiting for something that never comes: its state and its CPU time tell.
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
             let _ = child.kill();
-            panic!("the daemon said nothing of an address: {}", log.lock().unwrap());
+            panic!("the daemon said nothing of an address; {stat}{}", log.lock().unwrap());
         };
         Self { child, address, log, listener: Some(listener) }
     }

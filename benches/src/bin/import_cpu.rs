@@ -1,6 +1,7 @@
 //! What `freshet import` costs beside the floor: encoding the same rows, all tables, from memory to zstd-1 Parquet.
 //!
 //! All figures are CPU seconds of this machine in this one run, so only their ratios mean anything elsewhere.
+#![allow(clippy::print_stdout, reason = "the figures are this program's output")]
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -70,9 +71,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Source, dyno and text of a message.
+type Line = (Vec<u8>, Vec<u8>, Vec<u8>);
+
 /// Parsing alone, by the kind of line: bytes of text a second.
 fn kinds(file: &[u8]) {
-    let mut texts: BTreeMap<&'static str, Vec<(Vec<u8>, Vec<u8>, Vec<u8>)>> = BTreeMap::new();
+    let mut texts: BTreeMap<&'static str, Vec<Line>> = BTreeMap::new();
     let mut scratch = Scratch::default();
     for piece in freshet_parse::pieces(BodyFormat::Cli, &file[..file.len().min(64 << 20)]) {
         let Piece::Message(message) = piece else { continue };
@@ -131,7 +135,12 @@ fn parse(file: &Bytes) -> BTreeMap<&'static str, Vec<TableRows>> {
             received_at: Micros(0),
             body: file.slice(start..start + length),
         };
-        rows.add(&Delivery { payload: &payload, frame_id: "file-00000000000000000000000000000000", position: PositionOf::MessageEnd, resumed_at: &[] });
+        rows.add(&Delivery {
+            payload: &payload,
+            frame_id: "file-00000000000000000000000000000000",
+            position: PositionOf::MessageEnd,
+            resumed_at: &[],
+        });
         for finished in rows.finish() {
             tables.entry(finished.table.name).or_default().push(finished);
         }

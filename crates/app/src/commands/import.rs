@@ -7,7 +7,6 @@ use std::time::Instant;
 use anyhow::Context as _;
 use bytes::Bytes;
 use freshet_core::{Format, SystemClock};
-use freshet_destinations::delta::Lake;
 use freshet_load::{CommitError, Committer, FileChunk, FileLoader, PackageLimits, Retry, TableTotals};
 use freshet_parse::BodyFormat;
 use freshet_sources::files::{Chunk, ChunkOptions, ChunkReader, FileInput, FileProblem, FilesError, ReadError, expand};
@@ -43,11 +42,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &ImportArgs)
     let inputs = expand(&args.files).map_err(unreadable)?;
     let printer = Printer::new(global);
     let place = args.to.as_deref().map_or_else(|| lake::place(global, settings), |to| lake::local(to).to_owned());
-    let lake = if args.dry_run { None } else { Some(lake::open(&place)?) };
-    let committer = match &lake {
-        Some(lake) => Some(committer(lake, &place).await?),
-        None => None,
-    };
+    let committer = if args.dry_run { None } else { Some(committer(&place).await?) };
     let limits = PackageLimits { bytes_max: settings.load_bytes_max, rows_max: settings.load_rows_max, ..PackageLimits::default() };
     let mut import = Import {
         loader: FileLoader::new(committer, Arc::new(SystemClock), limits),
@@ -75,20 +70,14 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &ImportArgs)
     };
     import.progress.finish();
     let interrupted = ended.map_err(|error| not_written(error, &place))?;
-    if let Some(lake) = &lake {
-        // A long import leaves a long log, which every reader would have to go through.
-        for table in TABLES {
-            lake.maintain_log(table.name).await?;
-        }
-    }
     let totals: Vec<_> = import.loader.totals().map(|(table, totals)| (table.name, totals)).collect();
     let report = Report { files, totals, seconds: started.elapsed().as_secs_f64(), place, dry_run: args.dry_run, interrupted };
     report.print(printer)?;
     Ok(report.exit(args.rejects_max))
 }
 
-async fn committer(lake: &Arc<Lake>, place: &str) -> anyhow::Result<Committer> {
-    let committer = Committer::new(Arc::clone(lake) as _, Arc::new(SystemClock), Retry::SOON);
+async fn committer(place: &str) -> anyhow::Result<Committer> {
+    let committer = Committer::new(lake::open(place)?, Arc::new(SystemClock), Retry::SOON);
     committer.prepare(&TABLES).await.map_err(|error| not_written(error, place))?;
     Ok(committer)
 }

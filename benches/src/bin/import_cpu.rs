@@ -30,6 +30,9 @@ struct Arguments {
     /// An empty folder for the lake; it is left behind
     #[arg(long, default_value = "bench-lake")]
     lake: PathBuf,
+    /// Another program that does such work, to stand beside ours
+    #[arg(long, value_name = "COMMAND")]
+    baseline: Option<String>,
 }
 
 /// Chunks as an import cuts them.
@@ -51,21 +54,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     let floor = cpu_seconds()?.0 - before;
     drop(rows);
 
-    let before = cpu_seconds()?.1;
-    let import = Command::new(&arguments.freshet)
-        .args(["-q", "import", "--app", "bench", "--to"])
-        .arg(&arguments.lake)
-        .arg(&arguments.file)
-        .stdout(Stdio::null())
-        .status()?;
-    let importing = cpu_seconds()?.1 - before;
-    if !import.success() {
-        return Err(format!("the import failed: {import}").into());
+    let mut import = Command::new(&arguments.freshet);
+    import.args(["-q", "import", "--app", "bench", "--to"]).arg(&arguments.lake).arg(&arguments.file);
+    let mut figures = vec![
+        ("encode from memory (the floor)", floor),
+        ("parse and fill columns", parsing),
+        ("freshet import", cpu_seconds_of(&mut import)?),
+    ];
+    if let Some(baseline) = &arguments.baseline {
+        figures.push(("the baseline", cpu_seconds_of(Command::new("sh").args(["-c", baseline]))?));
     }
     let lines = file.iter().filter(|byte| **byte == b'\n').count() as f64 / 1e6;
     println!("{:.2} million lines, {:.1} MB, {:.1} MB encoded", lines, file.len() as f64 / 1e6, encoded as f64 / 1e6);
     println!("                                  CPU s   CPU s per million lines   of the floor");
-    for (what, seconds) in [("encode from memory (the floor)", floor), ("parse and fill columns", parsing), ("freshet import", importing)] {
+    for (what, seconds) in figures {
         println!("{what:<30} {seconds:>8.2} {:>25.2} {:>14.2}", seconds / lines, seconds / floor);
     }
     Ok(())
@@ -158,6 +160,16 @@ fn encode(batches: &[TableRows]) -> Result<usize, Box<dyn Error>> {
         writer.write(&rows.batch)?;
     }
     Ok(writer.into_inner()?.len())
+}
+
+/// CPU seconds of `command`, from its start to its end.
+fn cpu_seconds_of(command: &mut Command) -> Result<f64, Box<dyn Error>> {
+    let before = cpu_seconds()?.1;
+    let ended = command.stdout(Stdio::null()).status()?;
+    if !ended.success() {
+        return Err(format!("{command:?} failed: {ended}").into());
+    }
+    Ok(cpu_seconds()?.1 - before)
 }
 
 /// CPU seconds of this process, and of its children that have ended.

@@ -10,6 +10,7 @@ mod lake;
 mod logging;
 mod output;
 mod progress;
+mod signals;
 mod when;
 
 use std::io::Write as _;

@@ -219,6 +219,12 @@ pub(crate) fn grouped(number: u64) -> String {
     out
 }
 
+/// `1 file`, `2 files`.
+#[must_use]
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    format!("{} {thing}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,6 +234,8 @@ mod tests {
         assert_eq!(grouped(0), "0");
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_234_567), "1 234 567");
+        assert_eq!(counted(1, "row"), "1 row");
+        assert_eq!(counted(2_000, "row"), "2 000 rows");
         assert_eq!(shown("a\nb\u{1b}[31m"), "a b [31m");
         assert_eq!(people_time("2026-11-20T10:00:00.500Z"), "2026-11-20 10:00:00.500");
         assert_eq!(people_time("not a time at all, Z"), "not a time at all, Z");

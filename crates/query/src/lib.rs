@@ -13,6 +13,7 @@ use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::sql::sqlparser::parser::ParserError;
 use freshet_core::DestinationError;
 use freshet_destinations::delta::Lake;
 use futures::StreamExt;
@@ -50,6 +51,12 @@ pub enum QueryError {
     /// The lake could not be read.
     #[error("the lake could not be read")]
     Lake(#[from] DestinationError),
+    /// The statement would change something.
+    #[error("this reads only; SELECT, EXPLAIN and the like are answered, statements that change tables are refused")]
+    NotReading,
+    /// The statement is no SQL.
+    #[error("this is no SQL that can be read: {0}")]
+    Syntax(String),
     /// DataFusion cannot plan or run the statement.
     #[error("{0}")]
     Statement(String),
@@ -86,9 +93,18 @@ impl Engine {
         Ok(Answer { schema, stream })
     }
 
-    /// DataFusion's word for an unknown table holds internal names; people want to know which tables there are.
+    /// DataFusion's words hold internal names; people want to know what to change.
     fn explain(&self, error: &DataFusionError) -> QueryError {
+        if let DataFusionError::SQL(error, _) = error.find_root() {
+            let (ParserError::ParserError(text) | ParserError::TokenizerError(text)) = error.as_ref() else {
+                return QueryError::Syntax(error.to_string());
+            };
+            return QueryError::Syntax(text.clone());
+        }
         let text = plain(error);
+        if ["DDL not supported", "DML not supported", "Statement not supported"].iter().any(|refusal| text.starts_with(refusal)) {
+            return QueryError::NotReading;
+        }
         let unknown = text.strip_prefix("table '").and_then(|rest| rest.split_once("' not found"));
         match unknown {
             Some((path, _)) => {

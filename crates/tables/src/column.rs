@@ -69,7 +69,8 @@ impl Values {
 
     /// The values so far. What comes next will be about as much, so room for it is made at once instead of by doubling.
     fn take(&mut self) -> (OffsetBuffer<i32>, Buffer, Option<NullBuffer>) {
-        let mut next = Self { bytes: Vec::with_capacity(self.bytes.len()), ends: Vec::with_capacity(self.ends.len()), ..Self::default() };
+        let mut next =
+            Self { bytes: Vec::with_capacity(room(self.bytes.len())), ends: Vec::with_capacity(room(self.ends.len())), ..Self::default() };
         next.ends.push(0);
         let mut taken = std::mem::replace(self, next);
         (OffsetBuffer::new(ScalarBuffer::from(taken.ends)), Buffer::from_vec(taken.bytes), taken.validity.0.finish())
@@ -83,6 +84,11 @@ impl Values {
             Err(_) => BinaryArray::new(offsets, bytes, nulls).iter().map(|value| value.map(String::from_utf8_lossy)).collect(),
         }
     }
+}
+
+/// Room for the next package's values after one of `length`: a little more, so that it need not be copied for a few.
+fn room(length: usize) -> usize {
+    length + length / 8
 }
 
 /// `STRING`.
@@ -166,8 +172,8 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
     }
 
     fn take(&mut self) -> PrimitiveArray<T> {
-        let room = Self { values: Vec::with_capacity(self.values.len()), validity: Validity::default() };
-        let mut taken = std::mem::replace(self, room);
+        let next = Self { values: Vec::with_capacity(room(self.values.len())), validity: Validity::default() };
+        let mut taken = std::mem::replace(self, next);
         PrimitiveArray::new(ScalarBuffer::from(taken.values), taken.validity.0.finish())
     }
 

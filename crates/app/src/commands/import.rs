@@ -7,20 +7,22 @@ use std::time::Instant;
 use anyhow::Context as _;
 use bytes::Bytes;
 use freshet_core::{Format, SystemClock};
+use freshet_destinations::delta::Lake;
 use freshet_load::{CommitError, Committer, FileChunk, FileLoader, PackageLimits, Retry, TableTotals};
 use freshet_parse::BodyFormat;
 use freshet_sources::files::{Chunk, ChunkOptions, ChunkReader, FileInput, FileProblem, FilesError, ReadError, expand};
 use freshet_tables::{Counts, TABLES};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tracing::warn;
 
 use crate::cli::{Global, ImportArgs};
 use crate::config::{Settings, format_bytes};
 use crate::exit::{Exit, Failure};
 use crate::lake;
-use crate::output::{Printer, grouped, left, right};
+use crate::output::{Printer, counted, grouped, left, right};
 use crate::progress::Progress;
+use crate::signals::Signals;
 
 /// What became of one file.
 struct FileReport {
@@ -38,11 +40,15 @@ struct FileReport {
 /// A file cannot be read or the lake not written; what was committed before stays and is not added again.
 pub(crate) async fn run(global: &Global, settings: &Settings, args: &ImportArgs) -> anyhow::Result<Exit> {
     // From here on Ctrl-C means "commit what you have", however early it comes.
-    let mut interrupts = signal(SignalKind::interrupt()).context("signals cannot be received")?;
+    let mut signals = Signals::new()?;
     let inputs = expand(&args.files).map_err(unreadable)?;
     let printer = Printer::new(global);
     let place = args.to.as_deref().map_or_else(|| lake::place(global, settings), |to| lake::local(to).to_owned());
-    let committer = if args.dry_run { None } else { Some(committer(&place).await?) };
+    let lake = if args.dry_run { None } else { Some(lake::open(&place)?) };
+    let committer = match &lake {
+        Some(lake) => Some(committer(lake, &place).await?),
+        None => None,
+    };
     let limits = PackageLimits { bytes_max: settings.load_bytes_max, rows_max: settings.load_rows_max, ..PackageLimits::default() };
     let mut import = Import {
         loader: FileLoader::new(committer, Arc::new(SystemClock), limits),
@@ -52,34 +58,48 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &ImportArgs)
         app: args.app.clone(),
     };
     let started = Instant::now();
+    let (stop, stopped) = watch::channel(false);
     let mut files = Vec::with_capacity(inputs.len());
-    let loading = async {
-        for input in &inputs {
-            files.push(import.file(input).await?);
-        }
-        Ok::<(), CommitError>(())
-    };
-    let interrupted = tokio::select! {
-        loaded = loading => loaded.map(|()| false),
-        _ = interrupts.recv() => Ok(true),
-    };
-    // Even after an interruption what has been read is committed: it need not be read again.
-    let ended = match interrupted {
-        Ok(interrupted) => import.loader.finish().await.map(|()| interrupted),
-        Err(error) => Err(error),
+    let ended = tokio::select! {
+        ended = import.files(&inputs, stopped, &mut files) => Some(ended),
+        () = second_signal(&mut signals, &stop) => None,
     };
     import.progress.finish();
-    let interrupted = ended.map_err(|error| not_written(error, &place))?;
+    let Some(ended) = ended else {
+        return Err(Failure::error(Exit::TryAgain, "stopped at once; run the same import again for the rest: nothing is added twice"));
+    };
+    ended.map_err(|error| not_written(error, &place))?;
+    if let Some(lake) = &lake {
+        checkpoint_logs(lake).await;
+    }
+    let interrupted = *stop.borrow();
     let totals: Vec<_> = import.loader.totals().map(|(table, totals)| (table.name, totals)).collect();
     let report = Report { files, totals, seconds: started.elapsed().as_secs_f64(), place, dry_run: args.dry_run, interrupted };
     report.print(printer)?;
     Ok(report.exit(args.rejects_max))
 }
 
-async fn committer(place: &str) -> anyhow::Result<Committer> {
-    let committer = Committer::new(lake::open(place)?, Arc::new(SystemClock), Retry::SOON);
+/// The first signal stops the reading, and what was read is committed; this returns with the second.
+async fn second_signal(signals: &mut Signals, stop: &watch::Sender<bool>) {
+    signals.next().await;
+    stop.send_replace(true);
+    signals.next().await;
+}
+
+async fn committer(lake: &Arc<Lake>, place: &str) -> anyhow::Result<Committer> {
+    let committer = Committer::new(Arc::clone(lake) as _, Arc::new(SystemClock), Retry::SOON);
     committer.prepare(&TABLES).await.map_err(|error| not_written(error, place))?;
     Ok(committer)
+}
+
+/// A long import makes many commits, and a reader reads every one since the last checkpoint of the log. The rows are in
+/// their tables whether or not this succeeds.
+async fn checkpoint_logs(lake: &Lake) {
+    for table in TABLES {
+        if let Err(cause) = lake.maintain_log(table.name).await {
+            warn!(table = table.name, %cause, "the log was not checkpointed; freshet tables optimize does it");
+        }
+    }
 }
 
 fn unreadable(error: FilesError) -> anyhow::Error {
@@ -108,12 +128,35 @@ struct Import {
 }
 
 impl Import {
+    /// Reads the files until `stop` is set, reports on each in `reports`, and commits what was read.
+    async fn files(
+        &mut self,
+        inputs: &[FileInput],
+        mut stop: watch::Receiver<bool>,
+        reports: &mut Vec<FileReport>,
+    ) -> Result<(), CommitError> {
+        for input in inputs {
+            if *stop.borrow() {
+                break;
+            }
+            reports.push(self.file(input, &mut stop).await?);
+        }
+        self.loader.finish().await
+    }
+
     /// Reads one file to its end, or to where it breaks; that is reported and does not stop the import of others.
-    async fn file(&mut self, input: &FileInput) -> Result<FileReport, CommitError> {
+    async fn file(&mut self, input: &FileInput, stop: &mut watch::Receiver<bool>) -> Result<FileReport, CommitError> {
         let mut report =
             FileReport { name: input.name(), format: None, bytes: 0, known_bytes: 0, counts: Counts::default(), problem: None };
         let mut chunks = chunks(input.clone(), Arc::clone(&self.read_bytes));
-        while let Some(chunk) = chunks.recv().await {
+        loop {
+            // Between chunks, not within one: what was read of it would have to be read again.
+            let chunk = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                chunk = chunks.recv() => chunk,
+            };
+            let Some(chunk) = chunk else { break };
             let chunk = match chunk {
                 Ok(chunk) => chunk,
                 Err(error) => {
@@ -252,11 +295,11 @@ impl Report {
         let counts = self.counts();
         let bytes: u64 = self.files.iter().map(|file| file.bytes).sum();
         let known: u64 = self.files.iter().map(|file| file.known_bytes).sum();
-        let files = if self.files.len() == 1 { "1 file".to_owned() } else { format!("{} files", grouped(self.files.len() as u64)) };
         let mut lines = vec![format!(
-            "{} lines ({}) of {files} in {:.1} s, {} lines/s{}",
-            grouped(counts.messages + counts.rejects),
+            "{} ({}) of {} in {:.1} s, {} lines/s{}",
+            counted(counts.messages + counts.rejects, "line"),
             format_bytes(bytes),
+            counted(self.files.len() as u64, "file"),
             self.seconds,
             grouped(self.lines_per_second() as u64),
             if self.dry_run { "; a dry run, nothing was written" } else { "" }
@@ -264,12 +307,14 @@ impl Report {
         if known > 0 {
             lines.push(format!("{} of it were in the lake already and were not added again", format_bytes(known)));
         }
-        if counts.rejects > 0 {
+        let rejects = self.totals.iter().find(|(table, _)| *table == "_rejects").map_or(0, |(_, totals)| totals.rows);
+        if rejects > 0 {
             let look = if self.dry_run { String::new() } else { format!(": freshet rejects list --lake {}", self.place) };
-            lines.push(format!("{} rejects ({}){look}", grouped(counts.rejects), format_bytes(counts.reject_bytes)));
+            lines.push(format!("{}{look}", counted(rejects, "reject")));
         }
         if counts.short > 0 {
-            lines.push(format!("{} frames were shorter than their length said; what there was is kept", grouped(counts.short)));
+            let frames = counted(counts.short, "frame");
+            lines.push(format!("{frames} ended before the length in front of it was reached; what there was is kept"));
         }
         if self.interrupted {
             lines.push("interrupted: what was read is committed; run the same import again for the rest".to_owned());

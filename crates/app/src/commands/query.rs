@@ -10,7 +10,7 @@ use crate::cli::{Global, QueryArgs};
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use crate::lake;
-use crate::output::{Printer, grouped};
+use crate::output::{Printer, counted};
 
 /// Runs the verb.
 ///
@@ -39,7 +39,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &QueryArgs) 
     }
     if printer.is_text() {
         printer.batches(&schema, &shown)?;
-        let count = if rows == 1 { "1 row".to_owned() } else { format!("{} rows", grouped(rows as u64)) };
+        let count = counted(rows as u64, "row");
         let hidden = if args.limit > 0 && rows > args.limit {
             format!(", the first {} shown (--limit 0 shows all)", args.limit)
         } else {
@@ -62,6 +62,6 @@ pub(crate) fn helpful(error: QueryError) -> anyhow::Error {
             let list = if tables.is_empty() { "it has none yet: freshet import brings in the first".to_owned() } else { tables.join(", ") };
             Failure::error(Exit::Failed, format!("{error}{hint}\n  tables: {list}"))
         }
-        QueryError::Lake(_) | QueryError::Statement(_) => anyhow::Error::new(error),
+        QueryError::Lake(_) | QueryError::NotReading | QueryError::Syntax(_) | QueryError::Statement(_) => anyhow::Error::new(error),
     }
 }

@@ -23,7 +23,7 @@ use crate::cli::{Global, RejectsVerb};
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use crate::lake;
-use crate::output::{Printer, grouped, left, right};
+use crate::output::{Printer, counted, grouped, left, right};
 
 /// What to say when there is nothing to show.
 const NONE: &str = "no rejects: every byte so far became a row";
@@ -136,10 +136,10 @@ async fn replay(global: &Global, settings: &Settings, printer: Printer, reason: 
     }
     let would = if dry_run { "would add" } else { "added" };
     printer.line(&format!(
-        "{} rejects read again ({} had been replayed before): {would} {} rows; rejects stay listed",
-        grouped(rejects),
+        "{} read again ({} had been replayed before): {would} {}; rejects stay listed",
+        counted(rejects, "reject"),
         grouped(known),
-        grouped(rows)
+        counted(rows, "row")
     ))?;
     Ok(Exit::Ok)
 }

@@ -10,7 +10,6 @@ use freshet_destinations::delta::{CompactionOptions, Lake};
 use freshet_load::{Committer, PackageLimits, Retry, SpoolLoader};
 use freshet_sources::drain::{DrainLimits, DrainOptions, DrainReceiver, DrainStats, TlsFiles};
 use freshet_spool::{Spool, SpoolError, SpoolOptions};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -20,6 +19,7 @@ use crate::daemon::{Live, Report, maintain, pages, tell_of_closures};
 use crate::exit::{Exit, Failure};
 use crate::lake;
 use crate::output::Printer;
+use crate::signals::Signals;
 
 /// Runs the verb until a signal ends it.
 ///
@@ -168,26 +168,6 @@ fn compaction(settings: &Settings) -> CompactionOptions {
 async fn when_set(mut flag: watch::Receiver<bool>) {
     // A sender that is gone means the same.
     let _ = flag.wait_for(|set| *set).await;
-}
-
-/// SIGTERM and SIGINT, one after the other.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("signals cannot be received");
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }
 
 /// Says what is where, and what to tell Heroku.

@@ -11,7 +11,7 @@ use crate::config::{Settings, format_bytes, format_duration};
 use crate::daemon::Report;
 use crate::exit::Exit;
 use crate::lake;
-use crate::output::{Printer, grouped, left, right};
+use crate::output::{Printer, counted, grouped, left, right};
 use crate::when;
 
 /// The time over which rates are taken, in minutes.
@@ -74,13 +74,13 @@ fn daemon_lines(live: &Value, now: Micros) -> String {
     let oldest = age("oldest_waiting_at_us").map(|age| format!(", the oldest for {age}")).unwrap_or_default();
     let failing = match number("failures_in_a_row") {
         0 => String::new(),
-        failures => format!("; the lake failed {failures} times in a row"),
+        failures => format!("; the lake failed {} in a row", counted(failures, "time")),
     };
     format!(
-        "daemon   running, process {}, {} connections\nintake   {:.0} messages/s; {} frames stored, {} repeated\n\
+        "daemon   running, process {}, {}\nintake   {:.0} messages/s; {} frames stored, {} repeated\n\
          spool    {}, {} waiting{oldest}; {} of {} on disk\nloader   {} messages, {} rejects; last commit {}{failing}",
         number("pid"),
-        number("connections"),
+        counted(number("connections"), "connection"),
         live["messages_per_second"].as_f64().unwrap_or_default(),
         grouped(number("frames_stored")),
         grouped(number("frames_repeated")),

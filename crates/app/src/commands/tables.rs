@@ -9,7 +9,7 @@ use crate::cli::{Global, MaintainArgs, TablesVerb};
 use crate::config::{Settings, duration, format_bytes};
 use crate::exit::{Exit, Failure};
 use crate::lake;
-use crate::output::{Printer, grouped, left, right};
+use crate::output::{Printer, counted, grouped, left, right};
 use crate::when;
 
 /// Runs the verb.
@@ -77,10 +77,10 @@ async fn describe(printer: Printer, lake: &Lake, name: &str) -> anyhow::Result<E
         return printer.json(&as_json(&table)).map(|()| Exit::Ok);
     }
     printer.line(&format!("{}: {}", table.name, table.comment.as_deref().unwrap_or("no comment")))?;
-    let rows = table.rows.map_or_else(|| "?".to_owned(), |rows| grouped(rows.unsigned_abs()));
+    let rows = table.rows.map_or_else(|| "? rows".to_owned(), |rows| counted(rows.unsigned_abs(), "row"));
     printer.line(&format!(
-        "{rows} rows in {} files, {}, version {}",
-        table.files,
+        "{rows} in {}, {}, version {}",
+        counted(table.files.unsigned_abs(), "file"),
         format_bytes(table.bytes.unsigned_abs()),
         table.version
     ))?;
@@ -160,7 +160,12 @@ async fn optimize(printer: Printer, settings: &Settings, lake: &Lake, what: &Mai
         right("size after"),
         right("rows"),
     ];
-    let rows = done.iter().map(|(table, report)| {
+    let changed = done.iter().filter(|(_, report)| report.files_before > 0);
+    if changed.clone().next().is_none() {
+        printer.line(&format!("nothing to merge in {}", counted(done.len() as u64, "table")))?;
+        return Ok(exit);
+    }
+    let rows = changed.map(|(table, report)| {
         vec![
             table.clone(),
             report.partitions.to_string(),
@@ -199,8 +204,12 @@ async fn vacuum(printer: Printer, lake: &Lake, what: &MaintainArgs, options: &Va
             .collect();
         return printer.json(&json!(list)).map(|()| exit);
     }
-    let rows = done
-        .iter()
+    let changed = done.iter().filter(|(_, report)| report.files > 0 || report.unfinished_files > 0);
+    if changed.clone().next().is_none() {
+        printer.line(&format!("nothing to delete in {}", counted(done.len() as u64, "table")))?;
+        return Ok(exit);
+    }
+    let rows = changed
         .map(|(table, report)| vec![table.clone(), grouped(report.files), format_bytes(report.bytes), grouped(report.unfinished_files)]);
     printer.table(&[left("table"), right("files"), right("size"), right("unfinished files")], rows)?;
     if what.dry_run {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use freshet_bench::random::Random;
@@ -129,17 +129,36 @@ pub(crate) fn strace_works() -> bool {
     Command::new("strace").args(["-q", "-o", "/dev/null", "true"]).status().is_ok_and(|status| status.success())
 }
 
+/// Gives up loudly when `happened` takes too long to be true.
+fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !happened() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "after a minute it is not true that {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whenever it comes: standard input is held open, so the import cannot end by itself.
 #[test]
-fn ctrl_c_commits_what_was_read_and_says_so() {
+fn a_signal_commits_what_was_read_and_says_so() {
+    let mut random = chance::random("import, signals");
     let place = Place::new();
     place.file("freshet.toml", SMALL_PACKAGES);
-    let files = Files::new(&place, 4, 12_000);
-    let child = place.command("import", &files.paths()).spawn().unwrap();
-    std::thread::sleep(files.takes / 2);
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    let ended = Ended::from(child.wait_with_output().unwrap());
-    assert_eq!(ended.code, Some(75), "{ended:#?}");
-    assert!(ended.stdout.contains("interrupted: what was read is committed"), "{ended:#?}");
+    let files = Files::new(&place, 2, 12_000);
+    let with_input: Vec<_> = files.paths().into_iter().chain([Path::new("-")]).collect();
+    for name in ["-INT", "-TERM"] {
+        let mut child = place.command("import", &with_input).stdin(Stdio::piped()).spawn().unwrap();
+        let input = child.stdin.take();
+        // The lake is made after the signals are listened to.
+        wait_until("there is a lake", || place.lake().exists());
+        std::thread::sleep(files.takes.mul_f64(random.below(1_500) as f64 / 1_000.0));
+        assert!(Command::new("kill").arg(name).arg(child.id().to_string()).status().unwrap().success());
+        wait_until("the import has ended", || child.try_wait().unwrap().is_some());
+        drop(input);
+        let ended = Ended::from(child.wait_with_output().unwrap());
+        assert_eq!(ended.code, Some(75), "{ended:#?}");
+        assert!(ended.stdout.contains("interrupted: what was read is committed"), "{ended:#?}");
+    }
     place.import(&files.paths());
     files.assert_whole(&place);
 }

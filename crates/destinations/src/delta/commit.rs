@@ -1,16 +1,17 @@
 //! One package, one entry of the log, once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use deltalake_core::kernel::transaction::CommitBuilder;
-use deltalake_core::kernel::{Action, Add, Transaction};
+use deltalake_core::kernel::{Action, Transaction};
 use deltalake_core::protocol::{DeltaOperation, OutputMode};
 use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError};
 use freshet_core::{CommitOutcome, Committed, DestinationError, Package, Position, ShardId, Span};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::ObjectStoreExt;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -34,11 +35,11 @@ impl Lake {
         let name = package.table.name;
         let spans = Spans::of(package)?;
         let slot = self.slot(name);
-        let mut slot = slot.lock().await;
-        let mut attempt = Attempt { package, spans: &spans, id: Uuid::new_v4(), files: None, first_seen: None };
+        let mut attempt = Attempt { package, spans: &spans, id: Uuid::new_v4(), stored: false, first_seen: None };
+        let mut encoded: Option<Vec<EncodedFile>> = None;
         let mut tries = 0;
         loop {
-            tries += 1;
+            let mut slot = slot.lock().await;
             let open = match self.refresh(name, &mut slot).await? {
                 Some(open) => open,
                 None => {
@@ -54,7 +55,14 @@ impl Lake {
                 Standing::Within => return Ok(CommitOutcome::Overtaken),
                 Standing::Before => {}
             }
-            let error = match self.attempt(&mut attempt, open).await {
+            let Some(files) = &encoded else {
+                // Most of the work, and none that others who want to know the table's positions should wait for.
+                drop(slot);
+                encoded = Some(self.encode(package).await.map_err(|error| failure(format!("write to table {name}"), error))?);
+                continue;
+            };
+            tries += 1;
+            let error = match self.attempt(&mut attempt, files, open).await {
                 Ok(committed) => return Ok(CommitOutcome::Committed(committed)),
                 Err(error) => error,
             };
@@ -64,6 +72,7 @@ impl Lake {
             if !conflict || tries == ATTEMPTS {
                 return self.after_error(&attempt, &mut slot, error).await;
             }
+            drop(slot);
             tracing::debug!(table = name, attempt = tries, %error, "commit conflicted");
             tokio::time::sleep(wait(package, tries)).await;
         }
@@ -88,20 +97,21 @@ impl Lake {
         Err(failure(format!("write to table {name}"), error))
     }
 
-    /// Writes the files, unless an earlier attempt has, and one entry that names them and the positions.
-    async fn attempt(&self, attempt: &mut Attempt<'_>, open: &mut OpenTable) -> DeltaResult<Committed> {
+    /// Stores the files, unless an earlier attempt has, and one entry that names them and the positions. Nobody sees the
+    /// files until the entry names them.
+    async fn attempt(&self, attempt: &mut Attempt<'_>, files: &[EncodedFile], open: &mut OpenTable) -> DeltaResult<Committed> {
         let package = attempt.package;
-        let files = match &attempt.files {
-            Some(files) => files,
-            None => attempt.files.insert(self.write_files(package, &open.table).await?),
-        };
+        if !attempt.stored {
+            put_files(&open.table, files).await?;
+            attempt.stored = true;
+        }
         attempt.first_seen.get_or_insert(open.version());
         let now = self.options.clock.now();
         let mut committed = Committed {
             load_id: package.load_id.to_string(),
             rows: i64::try_from(package.rows()).unwrap_or(i64::MAX),
             files: i64::try_from(files.len()).unwrap_or(i64::MAX),
-            bytes: files.iter().map(|add| add.size).sum(),
+            bytes: files.iter().map(|file| file.add.size).sum(),
             ts_range: package.ts_range,
             committed_at: now,
             version: 0,
@@ -116,7 +126,7 @@ impl Lake {
             // Without `isBlindAppend`, Spark's own MERGE and DELETE would give way to every append.
             .with_metadata([("isBlindAppend".to_owned(), json!(true)), (FACTS_KEY.to_owned(), log::facts(&committed, attempt.id))]);
         let finished = CommitBuilder::from(properties)
-            .with_actions(files.iter().cloned().map(Action::Add).collect())
+            .with_actions(files.iter().map(|file| Action::Add(file.add.clone())).collect())
             .build(Some(open.table.snapshot()?), open.table.log_store(), operation)
             .await?;
         committed.version = i64::try_from(finished.version).unwrap_or(i64::MAX);
@@ -125,27 +135,24 @@ impl Lake {
         Ok(committed)
     }
 
-    /// Writes the rows of `package` below the table's root. Nobody sees the files until an entry of the log names them.
-    async fn write_files(&self, package: &Package, table: &DeltaTable) -> DeltaResult<Vec<Add>> {
+    async fn encode(&self, package: &Package) -> DeltaResult<Vec<EncodedFile>> {
         let partitions = package.table.partition_column().map(str::to_owned).into_iter().collect();
         let encoder = Encoder::new(&package.table.arrow_schema(), partitions, &self.options.created_by);
-        let files = {
-            let _turn = self.encoders.acquire().await;
-            encoder.encode(package.batches.clone()).await?
-        };
-        put_files(table, files).await
+        let _turn = self.encoders.acquire().await;
+        encoder.encode(package.batches.clone()).await
     }
 }
 
-/// Stores encoded files and returns the actions that would add them.
-pub(super) async fn put_files(table: &DeltaTable, files: Vec<EncodedFile>) -> DeltaResult<Vec<Add>> {
+/// Stores encoded files below the table's root.
+pub(super) async fn put_files(table: &DeltaTable, files: &[EncodedFile]) -> DeltaResult<()> {
     let store = table.object_store();
-    futures::stream::iter(files).map(|file| put_file(store.as_ref(), file)).buffered(WRITES_AT_ONCE).try_collect().await
-}
-
-async fn put_file(store: &dyn ObjectStore, file: EncodedFile) -> DeltaResult<Add> {
-    store.put(&Path::parse(&file.add.path)?, file.bytes.into()).await?;
-    Ok(file.add)
+    let mut writes = Vec::with_capacity(files.len());
+    for file in files {
+        let (store, path, bytes) = (Arc::clone(&store), Path::parse(&file.add.path)?, file.bytes.clone());
+        writes.push(async move { store.put(&path, bytes.into()).await });
+    }
+    futures::stream::iter(writes).buffer_unordered(WRITES_AT_ONCE).try_for_each(|_| async { Ok(()) }).await?;
+    Ok(())
 }
 
 /// What one call to commit carries from attempt to attempt.
@@ -154,7 +161,8 @@ struct Attempt<'call> {
     spans: &'call Spans<'call>,
     /// Tells our entry from that of another process with the same package.
     id: Uuid,
-    files: Option<Vec<Add>>,
+    /// Whether the files are below the table's root.
+    stored: bool,
     /// The version before the first entry that we tried to write.
     first_seen: Option<u64>,
 }

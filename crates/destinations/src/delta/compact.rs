@@ -134,11 +134,9 @@ impl Lake {
         let partitions = table.snapshot()?.metadata().partition_columns().to_vec();
         let encoder = Encoder::new(&plan::arrow_schema(table)?, partitions, &self.options.created_by);
         let rows = merge::rows_of(table.object_store(), group, encoder.schema());
-        let mut adds = put_files(table, encoder.encode_stream(rows).await?).await?;
-        for add in &mut adds {
-            add.data_change = false;
-        }
-        Ok(adds)
+        let files = encoder.encode_stream(rows).await?;
+        put_files(table, &files).await?;
+        Ok(files.into_iter().map(|file| Add { data_change: false, ..file.add }).collect())
     }
 
     /// Replaces the files of `group` by `adds` in one entry of the log; false when they were replaced by others.

@@ -1,0 +1,118 @@
+//! What a commit costs in time and memory when a table has seen ten of them, and when it has seen thousands.
+#![allow(clippy::print_stdout, reason = "the figures are this program's output")]
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use clap::Parser;
+use freshet_bench::random::Random;
+use freshet_core::{Format, SystemClock};
+use freshet_destinations::delta::{Lake, LakeOptions};
+use freshet_load::{Committer, FileChunk, FileLoader, PackageLimits, Retry};
+use freshet_tables::TABLES;
+
+/// Measure commits to a lake as their number grows
+#[derive(Parser)]
+struct Arguments {
+    /// How many packages to commit, each with rows of one table and a row of `_loads`
+    #[arg(long, default_value_t = 2_000)]
+    commits: u32,
+    /// Messages in a package
+    #[arg(long, default_value_t = 500)]
+    lines: u32,
+    /// An empty folder for the lake; it is left behind
+    #[arg(long, default_value = "bench-lake")]
+    lake: PathBuf,
+}
+
+/// Commits over which the median is taken.
+const WINDOW: usize = 10;
+
+/// Commits between two looks at the log, as often as the daemon comes by at a commit every 30 seconds or faster.
+const UPKEEP_EVERY: u32 = 50;
+
+/// Memory is the daemon's only with the daemon's allocator.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    let lake = Arc::new(Lake::open(&arguments.lake.to_string_lossy(), LakeOptions::default())?);
+    let committer = Committer::new(Arc::clone(&lake) as _, Arc::new(SystemClock), Retry::SOON);
+    committer.prepare(&TABLES).await?;
+    let mut loader = FileLoader::new(Some(committer), Arc::new(SystemClock), PackageLimits::default());
+    let mut random = Random::new(1);
+    let mut times: Vec<Duration> = Vec::new();
+    let mut first: Option<(f64, f64)> = None;
+    println!("commits   median of {WINDOW}, ms   slowest since, ms   memory, MiB");
+    let mut since = 0;
+    for commit in 1..=arguments.commits {
+        let chunk = chunk(&mut random, commit, arguments.lines);
+        let started = Instant::now();
+        loader.add(chunk).await?;
+        loader.finish().await?;
+        times.push(started.elapsed());
+        if commit % UPKEEP_EVERY == 0 {
+            for table in ["logs", "_loads"] {
+                lake.maintain_log(table).await?;
+            }
+        }
+        if [10, 20, 50, 100, 200, 500, 1_000].contains(&commit) || commit % 1_000 == 0 || commit == arguments.commits {
+            let median = median(&times[times.len().saturating_sub(WINDOW)..]);
+            let slowest = milliseconds(times[since..].iter().max().copied().unwrap_or_default());
+            let memory = resident_mib()?;
+            println!("{commit:>7} {median:>17.1} {slowest:>19.1} {memory:>13.0}");
+            since = times.len();
+            first.get_or_insert((median, memory));
+            if let Some((time, first_memory)) = first.filter(|_| commit == arguments.commits) {
+                println!(
+                    "at the end {:.2} times the time and {:.2} times the memory of the beginning",
+                    median / time,
+                    memory / first_memory
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A file of its own for every commit: plain app lines, which fill one table.
+fn chunk(random: &mut Random, commit: u32, lines: u32) -> FileChunk {
+    let mut text = String::new();
+    for line in 0..lines {
+        let second = commit % 60;
+        text += &format!(
+            "2026-11-20T10:{:02}:{second:02}.{line:06}+00:00 app[web.1]: request {:016x} done\n",
+            commit / 60 % 60,
+            random.below(u64::MAX)
+        );
+    }
+    let first_record = text.find('\n').map_or(text.len(), |end| end + 1);
+    FileChunk {
+        bytes: Bytes::from(text),
+        hash_before: u128::from(commit),
+        first_record,
+        format: Format::Cli,
+        app: Some("bench".to_owned()),
+    }
+}
+
+fn median(times: &[Duration]) -> f64 {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied().map_or(0.0, milliseconds)
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn resident_mib() -> Result<f64, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("/proc/self/status has no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").trim().parse::<f64>()? / 1024.0)
+}

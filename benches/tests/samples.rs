@@ -23,6 +23,7 @@ fn the_committed_samples_are_what_the_code_writes() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 fn the_log_has_every_kind_of_line() {
     let log = String::from_utf8(sample::shop_log()).unwrap();
     let lines = log.lines().count();

@@ -47,6 +47,7 @@ fn text(batch: &RecordBatch, column: &str, row: usize) -> Option<String> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 fn every_kind_of_line_reaches_its_table() {
     let check = |line: &str, table: &str, kind: &str, expected: &[(&str, Option<&str>)]| {
         let tables = tables(&format!("2026-11-20T10:00:00.5+00:00 {line}\n"));

@@ -27,8 +27,8 @@ use crate::signals::Signals;
 /// Something it needs is not to be had: the port, the data directory, the lake, the secret.
 pub(crate) async fn run(global: &Global, settings: &Settings, args: &RunArgs) -> anyhow::Result<Exit> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let listen = listen_address(settings, args)?;
-    let secrets = settings.drain_secrets()?;
+    // Everything that can be wrong with the settings is found before anything is made on disk.
+    let drain = drain_options(settings, listen_address(settings, args)?)?;
     let place = lake::place(global, settings);
     let lake = lake::open(&place)?;
     let spool = Arc::new(open_spool(&global.data_dir, settings, &clock)?);
@@ -40,17 +40,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &RunArgs) ->
         spool_bytes_max: settings.spool_bytes_max,
         clock: Arc::clone(&clock),
     };
-    let options = DrainOptions {
-        listen,
-        secrets,
-        tls: settings.tls.as_ref().map(|tls| TlsFiles { certificate: tls.certificate.clone(), key: tls.key.clone() }),
-        limits: DrainLimits {
-            connections_max: settings.connections_max,
-            body_bytes_max: u32::try_from(settings.body_bytes_max).unwrap_or(u32::MAX),
-            ..DrainLimits::default()
-        },
-    };
-    let receiver = DrainReceiver::bind(options, Arc::clone(&clock), Arc::clone(&live.drain), pages(live.clone()))?;
+    let receiver = DrainReceiver::bind(drain, Arc::clone(&clock), Arc::clone(&live.drain), pages(live.clone()))?;
     banner(Printer::new(global), settings, receiver.local_addr(), &place, &spool, &global.data_dir);
 
     let mut signals = Signals::new()?;
@@ -114,6 +104,19 @@ fn listen_address(settings: &Settings, args: &RunArgs) -> anyhow::Result<SocketA
         listen.set_port(port.parse().map_err(|_| Failure::error(Exit::BadConfig, format!("$PORT is {port:?}, which is no port")))?);
     }
     Ok(listen)
+}
+
+fn drain_options(settings: &Settings, listen: SocketAddr) -> anyhow::Result<DrainOptions> {
+    Ok(DrainOptions {
+        listen,
+        secrets: settings.drain_secrets()?,
+        tls: settings.tls.as_ref().map(|tls| TlsFiles { certificate: tls.certificate.clone(), key: tls.key.clone() }),
+        limits: DrainLimits {
+            connections_max: settings.connections_max,
+            body_bytes_max: u32::try_from(settings.body_bytes_max).unwrap_or(u32::MAX),
+            ..DrainLimits::default()
+        },
+    })
 }
 
 fn open_spool(data_dir: &Path, settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Spool> {

@@ -10,8 +10,8 @@ use deltalake_core::protocol::{DeltaOperation, OutputMode};
 use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError};
 use freshet_core::{CommitOutcome, Committed, DestinationError, Package, Position, ShardId, Span};
 use futures::{StreamExt, TryStreamExt};
-use object_store::path::Path;
 use object_store::ObjectStoreExt;
+use object_store::path::Path;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -144,7 +144,7 @@ impl Lake {
 }
 
 /// Stores encoded files below the table's root.
-pub(super) async fn put_files(table: &DeltaTable, files: &[EncodedFile]) -> DeltaResult<()> {
+async fn put_files(table: &DeltaTable, files: &[EncodedFile]) -> DeltaResult<()> {
     let store = table.object_store();
     let mut writes = Vec::with_capacity(files.len());
     for file in files {

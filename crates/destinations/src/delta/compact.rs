@@ -17,7 +17,6 @@ use freshet_core::{DestinationError, Micros};
 use serde_json::json;
 
 use self::plan::{Group, plan};
-use super::commit::put_files;
 use super::encode::Encoder;
 use super::failure::failure;
 use super::lake::{Lake, OpenTable};
@@ -134,9 +133,8 @@ impl Lake {
         let partitions = table.snapshot()?.metadata().partition_columns().to_vec();
         let encoder = Encoder::new(&plan::arrow_schema(table)?, partitions, &self.options.created_by);
         let rows = merge::rows_of(table.object_store(), group, encoder.schema());
-        let files = encoder.encode_stream(rows).await?;
-        put_files(table, &files).await?;
-        Ok(files.into_iter().map(|file| Add { data_change: false, ..file.add }).collect())
+        let adds = encoder.encode_to(table.object_store(), rows).await?;
+        Ok(adds.into_iter().map(|add| Add { data_change: false, ..add }).collect())
     }
 
     /// Replaces the files of `group` by `adds` in one entry of the log; false when they were replaced by others.

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -54,29 +55,39 @@ impl DurableStore {
     }
 
     fn write(&self, target: &FsPath, payload: &PutPayload, mode: &PutMode) -> Result<()> {
+        let staged = self.stage(target)?;
+        let mut file = &staged.file;
+        payload.iter().try_for_each(|bytes| file.write_all(bytes)).map_err(|error| failed("write", target, error))?;
+        self.publish(&staged, target, mode)
+    }
+
+    /// A new file beside `target`.
+    fn stage(&self, target: &FsPath) -> Result<Staged> {
         let directory = target.parent().unwrap_or(&self.root);
         self.make_directory(directory)?;
-        let staged = Staged(staging_path(target));
-        let mut file = match create_new(&staged.0) {
+        let path = staging_path(target);
+        let file = match create_new(&path) {
             // Somebody removed the directory that we remember.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.directories().clear();
                 self.make_directory(directory)?;
-                create_new(&staged.0)
+                create_new(&path)
             }
             other => other,
-        }
-        .map_err(|error| failed("create", &staged.0, error))?;
-        payload.iter().try_for_each(|bytes| file.write_all(bytes)).map_err(|error| failed("write", target, error))?;
-        file.sync_all().map_err(|error| failed("sync", target, error))?;
-        drop(file);
+        };
+        file.map(|file| Staged { path: path.clone(), file }).map_err(|error| failed("create", &path, error))
+    }
+
+    /// Gives the file its name, once its bytes are on disk.
+    fn publish(&self, staged: &Staged, target: &FsPath, mode: &PutMode) -> Result<()> {
+        staged.file.sync_all().map_err(|error| failed("sync", target, error))?;
         match mode {
-            PutMode::Create => fs::hard_link(&staged.0, target).map_err(|error| failed("create", target, error))?,
+            PutMode::Create => fs::hard_link(&staged.path, target).map_err(|error| failed("create", target, error))?,
             PutMode::Overwrite | PutMode::Update(_) => {
-                fs::rename(&staged.0, target).map_err(|error| failed("replace", target, error))?;
+                fs::rename(&staged.path, target).map_err(|error| failed("replace", target, error))?;
             }
         }
-        sync_directory(directory)
+        sync_directory(target.parent().unwrap_or(&self.root))
     }
 
     /// Makes `directory` exist, and its own name and those of its parents durable up to the root.
@@ -152,10 +163,14 @@ impl ObjectStore for DurableStore {
         Ok(PutResult { e_tag: None, version: None })
     }
 
-    /// The parts are held in memory until `complete`: only checkpoints of the log are written this way.
-    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        let options = PutOptions { attributes: opts.attributes, ..PutOptions::default() };
-        Ok(Box::new(Upload { store: self.clone(), location: location.clone(), options, parts: Vec::new() }))
+    async fn put_multipart_opts(&self, location: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        let target = self.files.path_to_filesystem(location)?;
+        let store = self.clone();
+        let upload = blocking(move || {
+            let staged = Arc::new(store.stage(&target)?);
+            Ok(Upload { store, target, staged: Some(staged), length: 0 })
+        });
+        Ok(Box::new(upload.await?))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -192,39 +207,61 @@ impl ObjectStore for DurableStore {
     }
 }
 
+/// A file that comes in parts, each written where it belongs.
 #[derive(Debug)]
 struct Upload {
     store: DurableStore,
-    location: Path,
-    options: PutOptions,
-    parts: Vec<PutPayload>,
+    target: PathBuf,
+    /// Gone once it is complete or given up.
+    staged: Option<Arc<Staged>>,
+    length: u64,
+}
+
+impl Upload {
+    fn ended(&self) -> object_store::Error {
+        failed("write", &self.target, io::Error::other("the upload has ended"))
+    }
 }
 
 #[async_trait]
 impl MultipartUpload for Upload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        self.parts.push(data);
-        Box::pin(std::future::ready(Ok(())))
+        let Some(staged) = self.staged.clone() else { return Box::pin(std::future::ready(Err(self.ended()))) };
+        let mut offset = self.length;
+        self.length += data.content_length() as u64;
+        Box::pin(blocking(move || {
+            for bytes in &data {
+                staged.file.write_all_at(bytes, offset).map_err(|error| failed("write", &staged.path, error))?;
+                offset += bytes.len() as u64;
+            }
+            Ok(())
+        }))
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        let whole: PutPayload = std::mem::take(&mut self.parts).into_iter().flatten().collect();
-        self.store.put_opts(&self.location, whole, self.options.clone()).await
+        let staged = self.staged.take().ok_or_else(|| self.ended())?;
+        let (store, target) = (self.store.clone(), self.target.clone());
+        blocking(move || store.publish(&staged, &target, &PutMode::Overwrite)).await?;
+        Ok(PutResult { e_tag: None, version: None })
     }
 
     async fn abort(&mut self) -> Result<()> {
-        self.parts.clear();
+        self.staged = None;
         Ok(())
     }
 }
 
-/// A file on its way; removed when dropped, whether it was linked into place or given up.
-struct Staged(PathBuf);
+/// A file on its way; its name is removed when dropped, whether it was linked into place or given up.
+#[derive(Debug)]
+struct Staged {
+    path: PathBuf,
+    file: File,
+}
 
 impl Drop for Staged {
     fn drop(&mut self) {
         // A leftover is harmless: listings leave it out and `vacuum` removes it.
-        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_file(&self.path);
     }
 }
 

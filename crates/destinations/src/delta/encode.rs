@@ -1,5 +1,6 @@
 //! Rows to Parquet files: which columns get statistics, dictionaries and which encodings, and how the work leaves the async threads.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use deltalake_core::{DeltaResult, DeltaTableError};
 use futures::{Stream, StreamExt};
 use object_store::memory::InMemory;
 use object_store::path::Path;
+use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -68,46 +70,70 @@ impl Encoder {
 
     /// One file per partition with all rows of `batches`, each with its statistics. No rows, no files.
     pub(super) async fn encode(&self, batches: Vec<RecordBatch>) -> DeltaResult<Vec<EncodedFile>> {
-        self.encode_stream(futures::stream::iter(batches.into_iter().map(Ok))).await
+        let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let adds = self.encode_to(Arc::clone(&memory), futures::stream::iter(batches.into_iter().map(Ok))).await?;
+        let mut files = Vec::with_capacity(adds.len());
+        for add in adds {
+            let bytes = memory.get(&Path::parse(&add.path)?).await?.bytes().await?;
+            files.push(EncodedFile { add, bytes });
+        }
+        Ok(files)
     }
 
-    /// As [`Self::encode`], for rows that arrive while it works.
-    pub(super) async fn encode_stream(
+    /// As [`Self::encode`], for rows that arrive while it works, into files that need not fit into memory.
+    pub(super) async fn encode_to(
         &self,
+        store: Arc<dyn ObjectStore>,
         batches: impl Stream<Item = DeltaResult<RecordBatch>> + Send + Unpin + 'static,
-    ) -> DeltaResult<Vec<EncodedFile>> {
+    ) -> DeltaResult<Vec<Add>> {
         let encoder = self.clone();
         let encoded = spawn_blocking(move || {
             // A runtime of its own keeps the tasks that the writer spawns, which compress, off the async threads.
             let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-            runtime.block_on(encoder.encode_here(batches))
+            runtime.block_on(encoder.encode_here(&store, batches))
         });
         encoded.await.map_err(|error| DeltaTableError::Generic(format!("the Parquet writer stopped: {error}")))?
     }
 
-    async fn encode_here(&self, mut batches: impl Stream<Item = DeltaResult<RecordBatch>> + Unpin) -> DeltaResult<Vec<EncodedFile>> {
-        let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    async fn encode_here(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        mut batches: impl Stream<Item = DeltaResult<RecordBatch>> + Unpin,
+    ) -> DeltaResult<Vec<Add>> {
         let mut folders: BTreeMap<Option<String>, DeltaWriter> = BTreeMap::new();
         while let Some(batch) = batches.next().await {
             let batch = RecordBatch::try_new(Arc::clone(&self.schema), batch?.columns().to_vec())?;
             check_dates(&batch)?;
-            for (folder, rows) in self.by_folder(batch)? {
-                let writer = folders.entry(folder).or_insert_with(|| self.writer(&memory, rows.schema()));
+            for (value, rows) in self.by_folder(batch)? {
+                let writer = match folders.entry(value) {
+                    Entry::Occupied(open) => open.into_mut(),
+                    Entry::Vacant(new) => {
+                        let folder = self.folder(new.key().as_deref());
+                        new.insert(self.writer(Arc::new(PrefixStore::new(Arc::clone(store), folder)), rows.schema()))
+                    }
+                };
                 writer.write(&rows).await?;
             }
         }
-        let mut files = Vec::new();
-        for (folder, writer) in folders {
+        let mut adds = Vec::new();
+        for (value, writer) in folders {
             for mut add in writer.close().await? {
-                let bytes = memory.get(&Path::parse(&add.path)?).await?.bytes().await?;
-                if let (Some(value), Some(column)) = (&folder, self.partition_columns.first()) {
-                    add.path = format!("{column}={value}/{}", add.path);
+                add.path = format!("{}", self.folder(value.as_deref()).join(add.path));
+                if let (Some(value), Some(column)) = (&value, self.partition_columns.first()) {
                     add.partition_values = [(column.clone(), (value != split::NULL_VALUE).then(|| value.clone()))].into();
                 }
-                files.push(EncodedFile { add, bytes });
+                adds.push(add);
             }
         }
-        Ok(files)
+        Ok(adds)
+    }
+
+    /// Where the files with `value` in the partition column lie, below the table's root.
+    fn folder(&self, value: Option<&str>) -> Path {
+        match (value, self.partition_columns.first()) {
+            (Some(value), Some(column)) => Path::from_iter([format!("{column}={value}")]),
+            _ => Path::default(),
+        }
     }
 
     /// The rows by the value that names their folder, which is not in the file itself. Delta-rs can do this too, but
@@ -120,14 +146,14 @@ impl Encoder {
         }
     }
 
-    /// A writer of the files of one folder, whose rows have `schema`.
-    fn writer(&self, memory: &Arc<dyn ObjectStore>, schema: SchemaRef) -> DeltaWriter {
+    /// A writer of files in the folder `store`, whose rows have `schema`.
+    fn writer(&self, store: Arc<dyn ObjectStore>, schema: SchemaRef) -> DeltaWriter {
         // Which columns have statistics is said in the properties; this only keeps delta-rs from stopping at the 32nd.
         let no_limit = HashMap::from([("delta.dataSkippingNumIndexedCols".to_owned(), Some(u16::MAX.to_string()))]);
         let (indexed_columns, _) = get_num_idx_cols_and_stats_columns(None, no_limit);
         let properties = Some(self.properties.clone());
         let config = WriterConfig::new(schema, Vec::new(), properties, None, Some(WRITE_ROWS), indexed_columns, None);
-        DeltaWriter::new(Arc::clone(memory), config)
+        DeltaWriter::new(store, config)
     }
 }
 

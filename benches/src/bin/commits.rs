@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use clap::Parser;
 use freshet_bench::random::Random;
-use freshet_core::{Format, SystemClock};
-use freshet_destinations::delta::{Lake, LakeOptions};
-use freshet_load::{Committer, FileChunk, FileLoader, PackageLimits, Retry};
-use freshet_tables::TABLES;
+use freshet_core::{Clock as _, Format, LoadId, Package, Payload, ShardId, SourceKind, Span, SystemClock};
+use freshet_destinations::delta::{CompactionOptions, Lake, LakeOptions};
+use freshet_load::{Committer, Retry};
+use freshet_tables::{Delivery, PositionOf, Rows, TABLES, TableRows};
 
 /// Measure commits to a lake as their number grows
 #[derive(Parser)]
@@ -28,11 +28,11 @@ struct Arguments {
     lake: PathBuf,
 }
 
-/// Commits over which the median is taken.
-const WINDOW: usize = 10;
+/// Commits over which the median is taken: as many as one opening of a table sees, within which they get slower.
+const WINDOW: usize = 100;
 
-/// Commits between two looks at the log, as often as the daemon comes by at a commit every 30 seconds or faster.
-const UPKEEP_EVERY: u32 = 50;
+/// Commits between two rounds of maintenance. The daemon's are ten minutes apart, which is 20 commits at its default pace.
+const UPKEEP_EVERY: u32 = 20;
 
 /// Memory is the daemon's only with the daemon's allocator.
 #[global_allocator]
@@ -44,20 +44,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let lake = Arc::new(Lake::open(&arguments.lake.to_string_lossy(), LakeOptions::default())?);
     let committer = Committer::new(Arc::clone(&lake) as _, Arc::new(SystemClock), Retry::SOON);
     committer.prepare(&TABLES).await?;
-    let mut loader = FileLoader::new(Some(committer), Arc::new(SystemClock), PackageLimits::default());
     let mut random = Random::new(1);
     let mut times: Vec<Duration> = Vec::new();
     let mut first: Option<(f64, f64)> = None;
-    println!("commits   median of {WINDOW}, ms   slowest since, ms   memory, MiB");
+    println!("commits   median, ms   slowest since, ms   memory, MiB");
     let mut since = 0;
     for commit in 1..=arguments.commits {
-        let chunk = chunk(&mut random, commit, arguments.lines);
+        let packages = packages(&mut random, u64::from(commit), arguments.lines);
         let started = Instant::now();
-        loader.add(chunk).await?;
-        loader.finish().await?;
+        committer.commit(packages).await?;
         times.push(started.elapsed());
         if commit % UPKEEP_EVERY == 0 {
             for table in ["logs", "_loads"] {
+                lake.compact(table, &CompactionOptions::default()).await?;
                 lake.maintain_log(table).await?;
             }
         }
@@ -65,7 +64,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             let median = median(&times[times.len().saturating_sub(WINDOW)..]);
             let slowest = milliseconds(times[since..].iter().max().copied().unwrap_or_default());
             let memory = resident_mib()?;
-            println!("{commit:>7} {median:>17.1} {slowest:>19.1} {memory:>13.0}");
+            println!("{commit:>7} {median:>12.1} {slowest:>19.1} {memory:>13.0}");
             since = times.len();
             first.get_or_insert((median, memory));
             if let Some((time, first_memory)) = first.filter(|_| commit == arguments.commits) {
@@ -80,25 +79,34 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A file of its own for every commit: plain app lines, which fill one table.
-fn chunk(random: &mut Random, commit: u32, lines: u32) -> FileChunk {
+/// What a drain delivers: the next piece of one shard. Plain app lines, which fill one table.
+fn packages(random: &mut Random, number: u64, lines: u32) -> Vec<Package> {
     let mut text = String::new();
     for line in 0..lines {
-        let second = commit % 60;
-        text += &format!(
-            "2026-11-20T10:{:02}:{second:02}.{line:06}+00:00 app[web.1]: request {:016x} done\n",
-            commit / 60 % 60,
-            random.below(u64::MAX)
-        );
+        let (minute, second) = (number / 60 % 60, number % 60);
+        text += &format!("2026-11-20T10:{minute:02}:{second:02}.{line:06}+00:00 app[web.1]: request {:016x} done\n", random.bits());
     }
-    let first_record = text.find('\n').map_or(text.len(), |end| end + 1);
-    FileChunk {
-        bytes: Bytes::from(text),
-        hash_before: u128::from(commit),
-        first_record,
+    let payload = Payload {
+        source: SourceKind::File,
         format: Format::Cli,
         app: Some("bench".to_owned()),
-    }
+        drain_token: None,
+        frame_id: None,
+        msg_count: None,
+        received_at: SystemClock.now(),
+        body: Bytes::from(text),
+    };
+    let mut rows = Rows::default();
+    rows.add(&Delivery { payload: &payload, frame_id: "bench", position: PositionOf::Delivery(number), resumed_at: &[] });
+    let span = Span { shard: ShardId::new("freshet/bench"), from: number - 1, to: number };
+    let package = |rows: TableRows| Package {
+        table: rows.table,
+        load_id: LoadId(number.into()),
+        spans: vec![span.clone()],
+        batches: vec![rows.batch],
+        ts_range: rows.ts_range,
+    };
+    rows.finish().into_iter().map(package).collect()
 }
 
 fn median(times: &[Duration]) -> f64 {

@@ -1,0 +1,88 @@
+//! The company: its objects, what is done to them, and the story that goes on by itself.
+
+mod actions;
+mod chance;
+mod event;
+mod objects;
+mod story;
+
+pub use chance::Chance;
+pub use event::{Action, Actor, Change, Event, Line, Measure, Refusal};
+pub use objects::{Objects, Parents};
+
+use jiff::Timestamp;
+
+use story::Story;
+
+/// What a world is made from. The same options make the same world, to the byte.
+#[derive(Clone, Debug)]
+pub struct WorldOptions {
+    /// Where all chance comes from.
+    pub seed: u64,
+    /// How many apps the company has at the beginning.
+    pub apps: usize,
+    /// When the story begins. The history of the company lies before that.
+    pub begins_at: Timestamp,
+    /// Log lines per second of the story, on an average day, of all apps together.
+    pub lines_per_second: f64,
+}
+
+/// A company of apps.
+///
+/// It moves only when told to: [`World::advance`] lets the story go on to a moment, the methods of `actions` do what a
+/// person does with the dashboard or the API. Both leave [`Event`]s behind, to be taken with [`World::take_events`].
+pub struct World {
+    /// Where all chance comes from.
+    pub(crate) chance: Chance,
+    /// How late it is in the story.
+    pub(crate) now: Timestamp,
+    /// What exists.
+    pub(crate) objects: Objects,
+    /// What has happened and was not taken yet, in order.
+    pub(crate) events: Vec<Event>,
+    story: Option<Story>,
+}
+
+impl World {
+    /// A company with a history, ready to go on living.
+    #[must_use]
+    pub fn new(options: &WorldOptions) -> Self {
+        let mut world = Self {
+            chance: Chance::new(options.seed),
+            now: options.begins_at,
+            objects: Objects::default(),
+            events: Vec::new(),
+            story: None,
+        };
+        let story = Story::begin(&mut world, options);
+        world.story = Some(story);
+        world
+    }
+
+    /// Lets the story go on until `to`. Earlier moments change nothing.
+    pub fn advance(&mut self, to: Timestamp) {
+        // Out of the world while it acts on it.
+        if let Some(mut story) = self.story.take() {
+            story.advance(self, to);
+            self.story = Some(story);
+        }
+        self.now = self.now.max(to);
+    }
+
+    /// Takes what has happened since the last time, in order of time.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// How late it is in the story.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// What exists.
+    #[must_use]
+    pub fn objects(&self) -> &Objects {
+        &self.objects
+    }
+}

@@ -39,12 +39,7 @@ pub struct Route {
 /// Every field, resource by resource, each before the fields nested in it.
 pub static FIELDS: LazyLock<Vec<Field>> = LazyLock::new(|| {
     rows(include_str!("../data/resources.tsv"))
-        .map(|row| Field {
-            resource: row[0],
-            name: row[1],
-            kind: row[2].trim_end_matches('?'),
-            is_nullable: row[2].ends_with('?'),
-        })
+        .map(|row| Field { resource: row[0], name: row[1], kind: row[2].trim_end_matches('?'), is_nullable: row[2].ends_with('?') })
         .collect()
 });
 

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::event::{Actor, Refusal};
 use super::World;
+use super::event::{Actor, Refusal};
 
 /// One process type of a formation, as somebody wants it.
 #[derive(Clone, Debug)]
@@ -84,7 +84,14 @@ impl World {
         Err(Refusal::invalid("not yet"))
     }
     /// A new add-on: `plan` such as `heroku-postgresql:standard-0`, with its attachment, config var and release. Answers with the add-on.
-    pub fn create_addon(&mut self, by: &Actor, app: &str, plan: &str, name: Option<&str>, attachment: Option<&str>) -> Result<Value, Refusal> {
+    pub fn create_addon(
+        &mut self,
+        by: &Actor,
+        app: &str,
+        plan: &str,
+        name: Option<&str>,
+        attachment: Option<&str>,
+    ) -> Result<Value, Refusal> {
         let _ = (by, app, plan, name, attachment);
         Err(Refusal::invalid("not yet"))
     }
@@ -95,7 +102,13 @@ impl World {
     }
     /// A new object of a kind that needs no more than being there (`domain`, `collaborator`, `log-drain`, `app-webhook`,
     /// `telemetry-drain`, `pipeline`, …): the blank of the catalogue with `fields` over it.
-    pub fn create_plain(&mut self, by: &Actor, resource: &'static str, parents: Vec<String>, fields: Map<String, Value>) -> Result<Value, Refusal> {
+    pub fn create_plain(
+        &mut self,
+        by: &Actor,
+        resource: &'static str,
+        parents: Vec<String>,
+        fields: Map<String, Value>,
+    ) -> Result<Value, Refusal> {
         let _ = (by, resource, parents, fields);
         Err(Refusal::invalid("not yet"))
     }

@@ -81,7 +81,14 @@ impl Objects {
     }
 
     /// Gives fields of an object other values. `None` when there is no such object or nothing is different.
-    pub(crate) fn update(&mut self, at: Timestamp, resource: &'static str, id: &str, actor: &Actor, fields: Map<String, Value>) -> Option<Change> {
+    pub(crate) fn update(
+        &mut self,
+        at: Timestamp,
+        resource: &'static str,
+        id: &str,
+        actor: &Actor,
+        fields: Map<String, Value>,
+    ) -> Option<Change> {
         let table = self.tables.get_mut(resource)?;
         let object = table.objects.get_mut(table.by_id.get(id)?)?;
         let map = object.value.as_object_mut()?;
@@ -112,7 +119,16 @@ impl Objects {
         Some(self.note(at, resource, id.to_owned(), Action::Destroy, actor, object.value, Value::Null))
     }
 
-    fn note(&mut self, at: Timestamp, resource: &'static str, id: String, action: Action, actor: &Actor, data: Value, previous: Value) -> Change {
+    fn note(
+        &mut self,
+        at: Timestamp,
+        resource: &'static str,
+        id: String,
+        action: Action,
+        actor: &Actor,
+        data: Value,
+        previous: Value,
+    ) -> Change {
         let app = match resource {
             "app" => Some(id.clone()),
             _ => data["app"]["id"].as_str().map(str::to_owned),

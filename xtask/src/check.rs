@@ -23,7 +23,9 @@ pub(crate) fn run(root: &Path, extent: Extent) -> bool {
     well &= step("typos", || tool(root, "typos", &[]));
     well &= step("deny", || tool(root, "cargo-deny", &deny::RULES));
     well &= step("advisories", || deny::advisories(root, &path_of("cargo-deny")));
-    well &= step("clippy", || cargo(root, &["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"]));
+    well &= step("clippy", || {
+        cargo(root, &["clippy", "--workspace", "--all-targets", "--no-default-features", "--locked", "--quiet", "--", "-D", "warnings"])
+    });
     if extent == Extent::All {
         let mut count = None;
         well &= step("tests", || tests(root, &mut count));
@@ -59,7 +61,9 @@ fn silent(root: &Path, command: &mut Command, arguments: &[&str]) -> Outcome {
 }
 
 fn tests(root: &Path, count: &mut Option<TestCount>) -> Outcome {
-    let finished = program::run(program::cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]).current_dir(root));
+    let finished = program::run(
+        program::cargo().args(["test", "--workspace", "--no-default-features", "--locked", "--no-fail-fast"]).current_dir(root),
+    );
     let counted = TestCount::of(&finished.output);
     let passed = counted.passed;
     *count = Some(counted);

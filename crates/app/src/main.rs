@@ -24,6 +24,7 @@ use output::Printer;
 
 /// Packages come and go by the hundred megabytes, through threads that come and go too. The system's allocator keeps
 /// what each thread once needed, so that a day of commits grows to a gigabyte; this one gives it back.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -1,0 +1,199 @@
+//! The daemon, put together: receiver, spool, loader and their helpers.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use freshet_core::{Clock, Destination, Inbox, Source as _, SourceError, SystemClock};
+use freshet_destinations::delta::{CompactionOptions, Lake};
+use freshet_load::{Committer, PackageLimits, Retry, SpoolLoader};
+use freshet_sources::drain::{DrainLimits, DrainOptions, DrainReceiver, DrainStats, TlsFiles};
+use freshet_spool::{Spool, SpoolError, SpoolOptions};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
+use tracing::{info, warn};
+
+use super::{Live, Report, maintain, pages, tell_of_closures};
+use crate::config::Settings;
+use crate::exit::{Exit, Failure};
+use crate::lake;
+
+/// A running daemon.
+pub(crate) struct Pipeline {
+    live: Live,
+    address: SocketAddr,
+    data_dir: PathBuf,
+    stop: watch::Sender<bool>,
+    end: watch::Sender<bool>,
+    receiving: JoinHandle<Result<(), SourceError>>,
+    loading: JoinHandle<()>,
+    helpers: [JoinHandle<()>; 3],
+}
+
+/// How a daemon stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// Everything received is in its tables.
+    Drained,
+    /// The deadline came first; the rest is in the spool.
+    AtDeadline,
+}
+
+impl Pipeline {
+    /// Starts a daemon that listens on `listen` and writes to the lake at `place`.
+    ///
+    /// # Errors
+    /// Something it needs is not to be had: the port, the data directory, the lake, the secret.
+    pub(crate) async fn start(settings: &Settings, listen: SocketAddr, place: &str, data_dir: &Path) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        // Everything that can be wrong with the settings is found before anything is made on disk.
+        let drain = drain_options(settings, listen)?;
+        let lake = lake::open(place)?;
+        let spool = Arc::new(open_spool(data_dir, settings, &clock)?);
+        let loader = loader(settings, &lake, &spool, &clock, place).await?;
+        let live = Live {
+            drain: Arc::new(DrainStats::default()),
+            spool: Arc::clone(&spool),
+            loader: Arc::clone(loader.stats()),
+            spool_bytes_max: settings.spool_bytes_max,
+            clock: Arc::clone(&clock),
+        };
+        let receiver = DrainReceiver::bind(drain, Arc::clone(&clock), Arc::clone(&live.drain), pages(live.clone()))?;
+        let address = receiver.local_addr();
+        let (stop, stopped) = watch::channel(false);
+        let inbox: Arc<dyn Inbox> = Arc::clone(&spool) as _;
+        let receiving = tokio::spawn(async move { receiver.run(inbox, Box::pin(when_set(stopped))).await });
+        let (end, ending) = watch::channel(false);
+        let loading = tokio::spawn(async move { loader.run(ending).await });
+        let helpers = [
+            tokio::spawn(maintain(lake, compaction(settings), settings.maintain_every)),
+            tokio::spawn(tell_of_closures(spool, clock)),
+            tokio::spawn(live.clone().report(data_dir.to_owned())),
+        ];
+        Ok(Self { live, address, data_dir: data_dir.to_owned(), stop, end, receiving, loading, helpers })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// It in numbers.
+    #[must_use]
+    pub(crate) fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// Waits until the receiver ends by itself, which it does only when it cannot go on.
+    pub(crate) async fn failed(&mut self) -> Result<Result<(), SourceError>, JoinError> {
+        (&mut self.receiving).await
+    }
+
+    /// Stops in flow order: senders first, so that nothing new arrives behind what is being loaded; then the rest is loaded.
+    /// Dropping the future stops at once, safely.
+    pub(crate) async fn stop(self, settings: &Settings) -> Stopped {
+        for helper in &self.helpers {
+            helper.abort();
+        }
+        let _ = self.stop.send(true);
+        let drain = async {
+            // A receiver that failed has been waited for already.
+            if !self.receiving.is_finished() {
+                let _ = self.receiving.await;
+            }
+            let _ = self.end.send(true);
+            // A loader that panicked has said so; what it did not load stays in the spool.
+            let _ = self.loading.await;
+            self.live.spool.close().await;
+        };
+        let _gone = Gone(&self.data_dir);
+        match tokio::time::timeout(settings.stop_within, drain).await {
+            Ok(()) => {
+                info!("stopped, everything received is in its tables");
+                Stopped::Drained
+            }
+            Err(_) => {
+                warn!("stopped at the deadline, the rest stays in the spool for the next start");
+                Stopped::AtDeadline
+            }
+        }
+    }
+}
+
+/// Takes the daemon's report away when it stops, also when it is not waited for.
+struct Gone<'a>(&'a Path);
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        Report::remove(self.0);
+    }
+}
+
+fn drain_options(settings: &Settings, listen: SocketAddr) -> anyhow::Result<DrainOptions> {
+    Ok(DrainOptions {
+        listen,
+        secrets: settings.drain_secrets()?,
+        tls: settings.tls.as_ref().map(|tls| TlsFiles { certificate: tls.certificate.clone(), key: tls.key.clone() }),
+        limits: DrainLimits {
+            connections_max: settings.connections_max,
+            body_bytes_max: u32::try_from(settings.body_bytes_max).unwrap_or(u32::MAX),
+            ..DrainLimits::default()
+        },
+    })
+}
+
+fn open_spool(data_dir: &Path, settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Spool> {
+    std::fs::create_dir_all(data_dir).with_context(|| format!("the data directory {} cannot be made", data_dir.display()))?;
+    let options = SpoolOptions {
+        max_bytes: settings.spool_bytes_max,
+        segment_bytes: settings.segment_bytes,
+        dedupe_window: settings.dedupe_window,
+        ..SpoolOptions::default()
+    };
+    let opened = Spool::open(&data_dir.join("spool"), &options, Arc::clone(clock), uuid::Uuid::new_v4().as_u128());
+    let (spool, recovery) = opened.map_err(|error| match error {
+        SpoolError::Locked { .. } => Failure::error(Exit::TryAgain, error.to_string()),
+        error => anyhow::Error::new(error),
+    })?;
+    if recovery.records > 0 || recovery.torn_bytes > 0 {
+        info!(segments = recovery.segments, records = recovery.records, torn_bytes = recovery.torn_bytes, "spool recovered");
+    }
+    Ok(spool)
+}
+
+/// The loader, after the lake has shown that it can be written.
+async fn loader(
+    settings: &Settings,
+    lake: &Arc<Lake>,
+    spool: &Arc<Spool>,
+    clock: &Arc<dyn Clock>,
+    place: &str,
+) -> anyhow::Result<SpoolLoader> {
+    let limits = PackageLimits {
+        bytes_max: settings.load_bytes_max,
+        rows_max: settings.load_rows_max,
+        age_max_us: i64::try_from(settings.load_age_max.as_micros()).unwrap_or(i64::MAX),
+    };
+    let destination: Arc<dyn Destination> = Arc::clone(lake) as _;
+    let with = |retry| {
+        SpoolLoader::new(Arc::clone(spool), Committer::new(Arc::clone(&destination), Arc::clone(clock), retry), limits, Arc::clone(clock))
+    };
+    with(Retry::SOON).begin().await.with_context(|| format!("the lake {place} cannot be used"))?;
+    Ok(with(Retry::FOR_EVER))
+}
+
+fn compaction(settings: &Settings) -> CompactionOptions {
+    CompactionOptions {
+        closed_files_min: settings.maintain_files_min,
+        target_bytes: settings.maintain_bytes_target,
+        small_bytes: settings.maintain_bytes_target / 2,
+        ..CompactionOptions::default()
+    }
+}
+
+async fn when_set(mut flag: watch::Receiver<bool>) {
+    // A sender that is gone means the same.
+    let _ = flag.wait_for(|set| *set).await;
+}

@@ -12,7 +12,7 @@ use super::{Frame, strips};
 const TWO_COLUMNS_FROM: u16 = 72;
 /// Rows of each part: what it needs to be there at all, what it likes, and what it takes when the rest has enough.
 const LATEST_ROWS: [u16; 3] = [3, 6, 11];
-const CHART_ROWS: [u16; 3] = [5, 12, 18];
+const CHART_ROWS: [u16; 3] = [5, 12, 20];
 /// The same for tables and codes, but the last: that depends on how many there are.
 const MIDDLE_ROWS: [u16; 2] = [9, 12];
 
@@ -70,7 +70,7 @@ impl Rows {
         };
         let accounting = wants(2, 0);
         let query = wants(strips::query_rows(frame, room.width), if one_column { 19 } else { 8 });
-        let mut latest = wants(LATEST_ROWS[0], 13);
+        let mut latest = wants(LATEST_ROWS[0], if one_column { 19 } else { 13 });
         let mut chart = wants(CHART_ROWS[0], if one_column { 9 } else { 6 });
         let rows = if one_column { frame.tables.len() + frame.codes.len() + 4 } else { frame.tables.len().max(frame.codes.len()) + 1 };
         let middle = u16::try_from(rows).unwrap_or(u16::MAX).max(MIDDLE_ROWS[1]);
@@ -84,7 +84,8 @@ impl Rows {
         let gap = u16::from(left >= parts);
         left -= gap * parts;
         grow(&mut chart, CHART_ROWS[2], &mut left);
-        grow(&mut latest, LATEST_ROWS[2], &mut left);
+        let all = u16::try_from(frame.latest.len() + 1).unwrap_or(u16::MAX);
+        grow(&mut latest, all.min(LATEST_ROWS[2]), &mut left);
         Self { accounting, query, latest, chart, gap }
     }
 }

@@ -50,9 +50,7 @@ pub(super) fn acknowledged(pen: &mut Pen<'_>, frame: &Frame, area: Rect) {
     pen.row(inner, 0, times, "");
     inner.y += 1.min(inner.height);
     inner.height = inner.height.saturating_sub(1);
-    chart(pen, frame, &frame.ack_history_ms, inner, pen.theme.good(), &|value| {
-        span(Duration::try_from_secs_f64(value / 1000.0).ok())
-    });
+    chart(pen, frame, &frame.ack_history_ms, inner, pen.theme.good(), &|value| span(Duration::try_from_secs_f64(value / 1000.0).ok()));
 }
 
 /// Upright bars with the scale to their left and, where there is room, the time below.
@@ -110,7 +108,10 @@ impl Axis {
         if self.from_s == 0 {
             let begins = |column: usize| column.saturating_mul(seconds) / width.max(1);
             let parts = (0..width).map(|column| (begins(column), begins(column + 1).max(begins(column) + 1)));
-            return parts.map_while(|(from, to)| values.get(from..to.min(values.len()).max(from)).filter(|part| !part.is_empty())).map(mean).collect();
+            return parts
+                .map_while(|(from, to)| values.get(from..to.min(values.len()).max(from)).filter(|part| !part.is_empty()))
+                .map(mean)
+                .collect();
         }
         let length = seconds.div_ceil(width.max(1));
         let first = usize::try_from(self.from_s).unwrap_or_default();
@@ -161,7 +162,11 @@ pub(super) fn tables(pen: &mut Pen<'_>, frame: &Frame, state: &State, area: Rect
         }
         let left = Line::from(left);
         let taken = left.width() as u16 + 1;
-        let right = if widths.fresh > 0 { format!("{:>width$}", cut(&age(table.fresh), widths.fresh), width = widths.fresh) } else { String::new() };
+        let right = if widths.fresh > 0 {
+            format!("{:>width$}", cut(&age(table.fresh), widths.fresh), width = widths.fresh)
+        } else {
+            String::new()
+        };
         pen.row(inner, row, left, Span::styled(right, pen.theme.faint()));
         if widths.bar > 0 {
             let bar = Rect { x: inner.x + taken, y: inner.y + row, width: widths.bar as u16, height: 1 };

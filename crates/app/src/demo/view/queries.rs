@@ -18,7 +18,9 @@ fn sql(table: &str) -> String {
         "postgres_metrics" => {
             "SELECT app, max(active_connections) AS active, max(waiting_connections) AS waiting FROM postgres_metrics GROUP BY app ORDER BY waiting DESC"
         }
-        "redis_metrics" => "SELECT app, max(memory_redis_bytes) AS peak_bytes, min(hit_rate) AS worst_hit_rate FROM redis_metrics GROUP BY app",
+        "redis_metrics" => {
+            "SELECT app, max(memory_redis_bytes) AS peak_bytes, min(hit_rate) AS worst_hit_rate FROM redis_metrics GROUP BY app"
+        }
         "pgbouncer_metrics" => "SELECT app, max(client_waiting) AS waiting FROM pgbouncer_metrics GROUP BY app ORDER BY waiting DESC",
         "metric_samples" => "SELECT name, count(*) AS samples, avg(value) AS mean FROM metric_samples GROUP BY name ORDER BY samples DESC",
         "postgres_logs" => "SELECT app, level, count(*) AS lines FROM postgres_logs GROUP BY app, level ORDER BY lines DESC",
@@ -40,4 +42,38 @@ fn sql(table: &str) -> String {
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '/' | '_' | '-' | ':' | '+' | '=' | '@' | '%');
     if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use freshet_tables::TABLES;
+
+    use super::*;
+
+    #[test]
+    fn each_table_has_a_question_about_columns_that_it_has() {
+        for table in TABLES {
+            let sql = sql(table.name);
+            assert!(sql.contains(&format!(" FROM {} ", table.name)) && !sql.contains('*') | sql.contains("count(*)"), "{sql}");
+            assert!(!sql.contains(['"', '\'', '$', '`', '\\', '!', '\n']), "a shell would change it: {sql}");
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let names: Vec<&str> = sql.split(|c| !is_name(c)).filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase())).collect();
+            let aliases: Vec<&str> = sql.split(" AS ").skip(1).filter_map(|rest| rest.split(|c| !is_name(c)).next()).collect();
+            for name in names {
+                let known = table.columns.iter().any(|column| column.name == name);
+                let function = sql.contains(&format!("{name}("));
+                assert!(known || function || aliases.contains(&name) || name == table.name, "{}: {name} is no column", table.name);
+            }
+        }
+    }
+
+    #[test]
+    fn shells_take_the_place_for_one_word() {
+        for (lake, expected) in
+            [("./freshet-demo/lake", "./freshet-demo/lake"), ("/a b/it's", r"'/a b/it'\''s'"), ("$HOME/x", "'$HOME/x'"), ("", "''")]
+        {
+            let command = command("apps", lake);
+            assert_eq!(command, format!("freshet query --lake {expected} \"SELECT * FROM apps LIMIT 10\""));
+        }
+    }
 }

@@ -94,10 +94,8 @@ fn document(summary: &Summary, per_second: f64) -> serde_json::Value {
     let drains = summary.drains;
     let milliseconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64() * 1000.0);
     let tables: Vec<_> = summary.tables.iter().map(|table| json!({ "table": table.name, "rows": table.rows })).collect();
-    let codes: Vec<_> =
-        summary.codes.iter().map(|code| json!({ "code": code.code, "title": code.title, "count": code.count })).collect();
-    let queries: Vec<_> =
-        summary.queries.iter().map(|query| json!({ "question": query.question, "command": query.command })).collect();
+    let codes: Vec<_> = summary.codes.iter().map(|code| json!({ "code": code.code, "title": code.title, "count": code.count })).collect();
+    let queries: Vec<_> = summary.queries.iter().map(|query| json!({ "question": query.question, "command": query.command })).collect();
     json!({
         "seconds": summary.elapsed.as_secs_f64(), "story_seconds": summary.story.as_secs_f64(),
         "lines": summary.lines_total, "lines_per_second": per_second,

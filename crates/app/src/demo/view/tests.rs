@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 
 use super::keys::{Key, State};
@@ -102,7 +102,7 @@ fn huge() -> Frame {
         *code = CodeRow { code: "H1234567".to_owned(), title: long.clone(), count: u64::MAX, per_minute: vec![u64::MAX; 500] };
     }
     frame.latest = vec![format!("\u{1b}[31m{long}\nnext\0"); 30];
-    frame.lake = "/a folder/it's ".to_owned() + &"long/".repeat(60);
+    frame.lake = "/a folder/it's ".to_owned() + &"long/".repeat(30);
     frame.console_hint = long;
     frame
 }
@@ -171,8 +171,8 @@ fn no_size_breaks_it() {
     let frames = [Frame::default(), ordinary(1), ordinary(42), ordinary(600), huge()];
     let state = State::default();
     let mut frames = frames.iter().cycle();
-    for width in (1..=250).filter(|width| *width < 90 || width % 7 == 0) {
-        for height in (1..=80).filter(|height| *height < 30 || height % 5 == 0) {
+    for width in (1..=250).filter(|width| *width < 48 || width % 9 == 0) {
+        for height in (1..=80).filter(|height| *height < 30 || height % 7 == 0) {
             let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
             paint(frames.next().unwrap(), &state, Theme { colour: true }, &mut buffer);
         }
@@ -188,7 +188,10 @@ fn nothing_important_goes() {
         ((20, 4), &["0:42", "end"][..]),
         ((40, 12), &["0:42", "logs", "122 910", "lost 100", "✓"]),
         ((60, 16), &["logs", "H12", "stored 123 456", "lost 100", "✓"]),
-        ((80, 24), &["lines/s", "p99 8.4 ms", "router_requests", "122 910", "H12", "▲", "lost 100", "✓ adds up", "Rollback", "freshet query"]),
+        (
+            (80, 24),
+            &["lines/s", "p99 8.4 ms", "router_requests", "122 910", "H12", "▲", "lost 100", "✓ adds up", "Rollback", "freshet query"],
+        ),
         ((200, 60), &["_loss", "L10", "Deploy 3f2a91c", "8 apps drained", "http://127.0.0.1:8080"]),
     ] {
         let shown = text(&painted(&ordinary(42), &mut State::default(), true, size));

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod config;
 mod daemon;
+mod demo;
 mod exit;
 mod lake;
 mod logging;

@@ -1,12 +1,44 @@
 //! Log drains and log sessions: what becomes of an app's lines.
+//!
+//! [`Logplex`] takes lines in and has a task per drain. What a drain does is decided in [`machine`], without the network, so that tests can drive
+//! the very same rules with a clock and a receiver of their own.
 
+mod clock;
+mod dial;
+mod drain;
+pub mod frame;
+mod history;
+mod https;
+pub mod machine;
+mod sessions;
+mod tamper;
+mod target;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hyper::Response;
 use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 
-use crate::faults::Faults;
-use crate::world::Line;
+use crate::faults::{Fault, Faults};
+use crate::http::Body;
+use crate::world::{Chance, Line};
+use clock::StoryClock;
+use dial::Dialer;
+use drain::{Drain, Means};
+use frame::{Form, Message, hours_off};
+use history::History;
+use https::Sender;
+use machine::Acknowledged;
+use sessions::{Print, Reading, Sessions, gone, past};
+use target::Target;
 
 /// What one drain has done so far. `sent` = `acknowledged` + `dropped` + `waiting`.
+///
+/// Nobody answers a syslog drain: there, `acknowledged` is what was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DrainCounts {
     /// The drain's id.
@@ -21,6 +53,8 @@ pub struct DrainCounts {
     pub acknowledged: u64,
     /// Messages given up: the buffer was full, or a frame was refused or failed three times.
     pub dropped: u64,
+    /// Those of `dropped` that the receiver may have got all the same: a request with them was sent whole and never answered.
+    pub maybe: u64,
     /// Messages that wait in the buffer or are in flight.
     pub waiting: u64,
     /// L10 messages that were sent (they are not among `sent`).
@@ -31,55 +65,199 @@ pub struct DrainCounts {
     pub requests: u64,
     /// Frames made.
     pub frames: u64,
-    /// What is wrong with the drain, in words; empty when all is well.
+    /// What is wrong with the drain, in words; empty when all is well, `removed` after its end.
     pub trouble: String,
 }
 
-/// All drains and sessions. Clones share them.
+/// What a [`Logplex`] is made from.
+#[derive(Clone, Debug)]
+pub struct LogplexOptions {
+    /// Where frame ids, session ids and the details of faults come from. With the same seed and the same drain token, frame ids repeat.
+    pub seed: u64,
+    /// Whether to keep what was acknowledged, for [`Logplex::acknowledged`]. It grows without a limit: for tests.
+    pub record: bool,
+    /// How long a request may take, its answer included (Logplex: 5 s).
+    pub request_timeout: Duration,
+    /// How long a connection may take, its TLS handshake included (Logplex: 3 s).
+    pub connect_timeout: Duration,
+    /// After how long without traffic a connection is closed (Logplex: 144 s and up to 15 s more, by chance).
+    pub idle_timeout: Duration,
+    /// How often a silent log session gives a sign of life.
+    pub keep_alive_every: Duration,
+    /// Who may vouch for the certificates of drains. On this machine any certificate is taken.
+    pub roots: Vec<CertificateDer<'static>>,
+}
+
+impl LogplexOptions {
+    /// What Logplex does.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let idle_ms = Chance::new(seed).of("idle").between(144_000, 159_000);
+        Self {
+            seed,
+            record: false,
+            request_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(3),
+            idle_timeout: Duration::from_millis(idle_ms),
+            keep_alive_every: Duration::from_secs(10),
+            roots: Vec::new(),
+        }
+    }
+}
+
+/// All drains and sessions. Clones share them; the tasks of the drains end with the last one.
 #[derive(Clone)]
 pub struct Logplex {
+    options: Arc<LogplexOptions>,
+    dialer: Dialer,
     faults: Faults,
+    clock: Arc<StoryClock>,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    drains: BTreeMap<String, Arc<Drain>>,
+    by_app: HashMap<String, Vec<Arc<Drain>>>,
+    /// What drains had done when they were removed.
+    removed: Vec<DrainCounts>,
+    history: History,
+    sessions: Sessions,
+    /// How wrong a line's time is when that fault strikes.
+    skew: Chance,
 }
 
 impl Logplex {
     /// Without drains. To be made inside a tokio runtime: each drain is a task.
     #[must_use]
     pub fn new(seed: u64, faults: Faults) -> Self {
-        let _ = seed;
-        Self { faults }
+        Self::with_options(LogplexOptions::new(seed), faults)
     }
 
-    /// Begins to send the lines of `app` to `url`.
+    /// The same with other limits than Logplex's own.
+    #[must_use]
+    pub fn with_options(options: LogplexOptions, faults: Faults) -> Self {
+        let chance = Chance::new(options.seed);
+        let state = State {
+            drains: BTreeMap::new(),
+            by_app: HashMap::new(),
+            removed: Vec::new(),
+            history: History::default(),
+            sessions: Sessions::new(chance.of("sessions")),
+            skew: chance.of("skew"),
+        };
+        let dialer = Dialer::new(&options.roots, options.connect_timeout);
+        Self { options: Arc::new(options), dialer, faults, clock: Arc::default(), state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Begins to send the lines of `app` to `url`: `https://`, `http://`, `syslog+tls://` or `syslog://`. One that is no such URL, or has a
+    /// second colon in its user and password, never sends; [`DrainCounts::trouble`] says so.
     pub fn add_drain(&self, id: &str, token: &str, app: &str, url: &str) {
-        let _ = (&self.faults, id, token, app, url);
+        self.add(id, app, url, Sender { token: token.to_owned(), is_private: false });
     }
 
-    /// Ends a drain; what waits is gone.
+    /// The same for an app in a Private Space: requests have neither Frame-Id nor Drain-Token, and each has a connection of its own.
+    pub fn add_private_drain(&self, id: &str, token: &str, app: &str, url: &str) {
+        self.add(id, app, url, Sender { token: token.to_owned(), is_private: true });
+    }
+
+    /// Ends a drain; what waits is gone, and counted as dropped.
     pub fn remove_drain(&self, id: &str) {
-        let _ = id;
+        let mut state = self.state();
+        let Some(drain) = state.drains.remove(id) else { return };
+        if let Some(drains) = state.by_app.get_mut(&drain.app) {
+            drains.retain(|other| !Arc::ptr_eq(other, &drain));
+        }
+        drain.close(&self.clock);
+        state.removed.push(drain.counts());
     }
 
-    /// Takes a line in: into the history, to the sessions that follow, and into each drain's buffer.
+    /// Takes a line in: into the history, to the sessions that follow, and into each drain's buffer. Waits for nobody.
     pub fn take(&self, line: &Line) {
-        let _ = line;
+        self.clock.saw(line.at);
+        let mut state = self.state();
+        state.history.take(line);
+        state.sessions.take(line);
+        let State { by_app, skew, .. } = &mut *state;
+        let drains = by_app.get(&line.app).map_or(&[][..], Vec::as_slice);
+        if drains.is_empty() {
+            return;
+        }
+        let mut at = line.at;
+        if self.faults.strikes(Fault::DrainClockSkew) {
+            let hours = skew.between(1, 48).cast_signed();
+            at = hours_off(at, if skew.happens(0.5) { hours } else { -hours });
+        }
+        let https = Message::of_line_at(line, &Form::Https, at);
+        for drain in drains {
+            let form = drain.machine().form().clone();
+            let messages = if form == Form::Https { https.clone() } else { Message::of_line_at(line, &form, at) };
+            drain.offer(messages, &self.clock);
+        }
     }
 
-    /// The drains' counts.
+    /// The drains' counts, those of removed drains last.
     #[must_use]
     pub fn counts(&self) -> Vec<DrainCounts> {
-        Vec::new()
+        let state = self.state();
+        state.drains.values().map(|drain| drain.counts()).chain(state.removed.iter().cloned()).collect()
+    }
+
+    /// What was acknowledged to a drain, in order; nothing unless [`LogplexOptions::record`] is set.
+    #[must_use]
+    pub fn acknowledged(&self, id: &str) -> Vec<Acknowledged> {
+        self.state().drains.get(id).map(|drain| drain.machine().acknowledged().to_vec()).unwrap_or_default()
     }
 
     /// Waits until no drain has anything waiting, or `within` is over; says whether that came true.
-    pub async fn settled(&self, within: std::time::Duration) -> bool {
-        let _ = within;
-        true
+    pub async fn settled(&self, within: Duration) -> bool {
+        const LOOK_EVERY: Duration = Duration::from_millis(5);
+        let settled = async {
+            while self.state().drains.values().any(|drain| drain.machine().counts().waiting > 0) {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        tokio::time::timeout(within, settled).await.is_ok()
     }
 
     /// Opens a log session; answers with its path below the server's root, such as `/streams/01234…?srv=1700000000`.
+    #[must_use]
     pub fn open_session(&self, session: Session) -> String {
-        let _ = session;
-        String::new()
+        self.state().sessions.open(session)
+    }
+
+    /// Answers a GET of a session's path: history, then new lines for as long as somebody reads; 404 when its time is over.
+    ///
+    /// Without `accept_sse` it is plain text with a NUL byte as sign of life, with it server-sent events with `id:` and `data:`, which go on after
+    /// the second of `last_event_id`.
+    pub async fn stream(&self, path_and_query: &str, accept_sse: bool, last_event_id: Option<&str>) -> Response<Body> {
+        let last_event_id = last_event_id.filter(|_| accept_sse).and_then(|id| id.trim().parse().ok());
+        let mut state = self.state();
+        // Under one lock, so that no line falls between the past and the new.
+        let Some((session, new)) = state.sessions.read(path_and_query, Timestamp::now()) else { return gone() };
+        let past = past(&session, &state.history, self.clock.now(), last_event_id);
+        drop(state);
+        let print = if accept_sse { Print::Events } else { Print::Plain };
+        Reading::new(&session, past, new, print, self.faults.clone(), self.options.keep_alive_every).answer()
+    }
+
+    fn add(&self, id: &str, app: &str, url: &str, sender: Sender) {
+        self.remove_drain(id);
+        let means = Means {
+            dialer: self.dialer.clone(),
+            faults: self.faults.clone(),
+            clock: Arc::clone(&self.clock),
+            request_timeout: self.options.request_timeout,
+            idle_timeout: self.options.idle_timeout,
+            chance: Chance::new(self.options.seed).of(&sender.token),
+        };
+        let drain = Arc::new(Drain::start(id, app, sender, Target::parse(url), self.options.record, means));
+        let mut state = self.state();
+        state.by_app.entry(app.to_owned()).or_default().push(Arc::clone(&drain));
+        state.drains.insert(id.to_owned(), drain);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -101,3 +279,6 @@ pub struct Session {
     /// When it was made, in wall time: its address is good for 360 s.
     pub made_at: Timestamp,
 }
+
+#[cfg(test)]
+mod tests;

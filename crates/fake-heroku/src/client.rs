@@ -190,3 +190,38 @@ impl ServerCertVerifier for Anything {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_may_show_any_certificate() {
+        let cases = [
+            ("https://localhost:8443/x", true),
+            ("https://a.localhost/", true),
+            ("https://127.0.0.1/", true),
+            ("https://127.9.9.9:1/", true),
+            ("https://[::1]:1/", true),
+            ("https://localhost.example.com/", false),
+            ("https://notlocalhost/", false),
+            ("https://127.0.0.1.example.com/", false),
+            ("https://10.0.0.1/", false),
+            ("https://[2001:db8::1]/", false),
+            ("/no/host", false),
+        ];
+        for (uri, expected) in cases {
+            assert_eq!(is_here(&uri.parse().unwrap()), expected, "{uri}");
+        }
+    }
+
+    #[tokio::test]
+    async fn elsewhere_a_certificate_must_be_trusted() {
+        let tls = crate::receiver::unsigned(&[]);
+        let (ours, theirs) = tokio::io::duplex(16 * 1024);
+        tokio::spawn(async move { tls.accept(theirs).await.map(drop) });
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(trusted()));
+        let error = connector.connect(ServerName::try_from("somewhere.else").unwrap(), ours).await.unwrap_err();
+        assert!(error.to_string().contains("certificate"), "{error}");
+    }
+}

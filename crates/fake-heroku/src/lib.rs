@@ -20,6 +20,8 @@ mod client;
 pub mod faults;
 mod http;
 pub mod logplex;
+#[cfg(test)]
+mod receiver;
 pub mod telemetry;
 pub mod webhooks;
 pub mod world;

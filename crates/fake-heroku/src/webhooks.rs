@@ -90,6 +90,8 @@ struct Inner {
 struct State {
     chance: Chance,
     hooks: BTreeMap<String, Hook>,
+    /// The ends of subscriptions that went with their app: they are still told that it went.
+    leaving: Vec<Change>,
     tasks: JoinSet<()>,
 }
 
@@ -113,16 +115,19 @@ impl Webhooks {
         let chance = lock(&world).chance.of("webhooks");
         // No connection is kept: a notice that is tried only once must not be lost to one that the receiver has just closed.
         let deliverer = Deliverer { client: Arc::new(Client::new(0)), chance: chance.clone(), faults, world, pace };
-        Self(Arc::new(Inner { deliverer, state: Mutex::new(State { chance, hooks: BTreeMap::new(), tasks: JoinSet::new() }) }))
+        Self(Arc::new(Inner {
+            deliverer,
+            state: Mutex::new(State { chance, hooks: BTreeMap::new(), leaving: Vec::new(), tasks: JoinSet::new() }),
+        }))
     }
 
     /// Tells the subscriptions concerned. In order of the events, and not while the world is locked.
     pub fn changed(&self, change: &Change) {
         let mut state = lock(&self.0.state);
         if change.resource == "app-webhook" && change.action == Action::Destroy {
-            state.forget(&self.0.deliverer, &change.id);
+            state.forget(&self.0.deliverer, change);
         }
-        let Some((notice, subscriptions)) = self.notice(change, &mut state.chance) else { return };
+        let Some((notice, subscriptions)) = self.notice(change, &mut state) else { return };
         let notice = Arc::new(notice);
         for subscription in subscriptions {
             let delivery = Delivery { id: state.chance.uuid(), notice: Arc::clone(&notice), subscription };
@@ -147,14 +152,17 @@ impl Webhooks {
     }
 
     /// What is told of a change, and to whom; the world then has the event.
-    fn notice(&self, change: &Change, chance: &mut Chance) -> Option<(Notice, Vec<Subscription>)> {
+    fn notice(&self, change: &Change, state: &mut State) -> Option<(Notice, Vec<Subscription>)> {
         let include = notice::entity(change.resource)?;
         let mut world = lock(&self.0.deliverer.world);
-        let subscriptions = record::subscriptions(&world, change, include);
+        let subscriptions = record::subscriptions(&world, change, include, &state.leaving);
+        if change.resource == "app" && change.action == Action::Destroy {
+            state.leaving.retain(|went| went.app != change.app);
+        }
         if subscriptions.is_empty() {
             return None;
         }
-        let notice = Notice::new(change, include, chance);
+        let notice = Notice::new(change, include, &mut state.chance);
         record::event(&mut world, &notice, change);
         Some((notice, subscriptions))
     }
@@ -185,10 +193,12 @@ impl State {
         }
     }
 
-    /// Ends a subscription that was taken back. With the app gone too, what waits is still told: that it went is part of it.
-    fn forget(&mut self, deliverer: &Deliverer, webhook: &str) {
-        let Some(hook) = self.hooks.get(webhook) else { return };
-        if lock(&deliverer.world).objects.get("app", &lock(&hook.counts).app).is_some() {
+    /// Ends a subscription that was taken back. One that went with its app gets what waits, and that the app went.
+    fn forget(&mut self, deliverer: &Deliverer, change: &Change) {
+        let app_lives = change.app.as_ref().is_some_and(|app| lock(&deliverer.world).objects.get("app", app).is_some());
+        if !app_lives {
+            self.leaving.push(change.clone());
+        } else if let Some(hook) = self.hooks.get(&change.id) {
             hook.task.abort();
             let mut counts = lock(&hook.counts);
             counts.dropped += std::mem::take(&mut counts.waiting);

@@ -90,10 +90,13 @@ impl Deliverer {
                     let _ = self.request(delivery, number + 1, counts).await;
                 }
                 let mut counts = lock(counts);
-                counts.waiting = counts.waiting.saturating_sub(1);
-                match result {
-                    Ok(_) => counts.acknowledged += 1,
-                    Err(_) => counts.dropped += 1,
+                // Zero when the subscription was taken back this moment: then it is counted as dropped already.
+                if counts.waiting > 0 {
+                    counts.waiting -= 1;
+                    match result {
+                        Ok(_) => counts.acknowledged += 1,
+                        Err(_) => counts.dropped += 1,
+                    }
                 }
                 return;
             }

@@ -57,10 +57,8 @@ impl Notice {
         let later = SignedDuration::from_micros(i64::try_from(chance.between(1, 9)).unwrap_or(1));
         let form = *chance.one_of(&["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%6fZ", "%Y-%m-%dT%H:%M:%S.%6f+00:00"]);
         let time = |moment: Timestamp, form: &str| json!(moment.strftime(form).to_string());
-        let published = match chance.happens(0.5) {
-            true => time(change.at, chance.one_of(&["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S+00:00"])),
-            false => Value::Null,
-        };
+        let plain = *chance.one_of(&["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S+00:00"]);
+        let published = if chance.happens(0.5) { time(change.at, plain) } else { Value::Null };
         let envelope = json!({
             "id": id,
             "created_at": time(change.at, form),

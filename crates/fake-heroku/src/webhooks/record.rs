@@ -42,21 +42,13 @@ impl Subscription {
     }
 }
 
-/// The subscriptions to a change, oldest first.
-pub(super) fn subscriptions(world: &World, change: &Change, include: &str) -> Vec<Subscription> {
+/// The subscriptions to a change, oldest first. `leaving` are the destructions of subscriptions whose app went with them.
+pub(super) fn subscriptions(world: &World, change: &Change, include: &str, leaving: &[Change]) -> Vec<Subscription> {
     let Some(app) = &change.app else { return Vec::new() };
     let wants = |webhook: &&Value| webhook["include"].as_array().is_some_and(|list| list.iter().any(|entity| entity == include));
-    let living = world.objects.of("app-webhook", app).filter(wants).map(|webhook| Subscription::of(app, webhook));
-    let mut subscriptions: Vec<_> = living.collect();
-    if change.action == Action::Destroy && change.resource == "app" {
-        // The subscriptions of an app go with it, and yet they are told that it went: they are those that went at that moment.
-        let gone = world.objects.journal().iter().rev().take_while(|other| other.at >= change.at);
-        let gone = gone.filter(|other| other.resource == "app-webhook" && other.action == Action::Destroy && other.at == change.at);
-        let gone = gone.filter(|other| other.app.as_deref() == Some(app.as_str()) && wants(&&other.data));
-        let gone: Vec<_> = gone.map(|other| Subscription::of(app, &other.data)).collect();
-        subscriptions.extend(gone.into_iter().rev());
-    }
-    subscriptions
+    let ends = change.resource == "app" && change.action == Action::Destroy;
+    let went = leaving.iter().filter(|went| ends && went.app == change.app && went.at == change.at).map(|went| &went.data);
+    world.objects.of("app-webhook", app).chain(went).filter(wants).map(|webhook| Subscription::of(app, webhook)).collect()
 }
 
 /// Notes an event, and forgets the oldest when there are too many.

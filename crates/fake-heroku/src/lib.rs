@@ -16,9 +16,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod catalogue;
+mod client;
 pub mod faults;
 mod http;
 pub mod logplex;
+#[cfg(test)]
+mod receiver;
+pub mod telemetry;
+pub mod webhooks;
 pub mod world;
 
 pub use faults::{Fault, Faults};

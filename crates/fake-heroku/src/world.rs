@@ -7,7 +7,7 @@ mod objects;
 mod story;
 
 pub use chance::Chance;
-pub use event::{Action, Actor, Change, Event, Line, Measure, Refusal};
+pub use event::{Action, Actor, Change, Event, Line, Measure, Measured, Refusal};
 pub use objects::{Objects, Parents};
 
 use jiff::Timestamp;

@@ -19,6 +19,7 @@ pub mod catalogue;
 pub mod faults;
 mod http;
 pub mod logplex;
+pub mod platform;
 pub mod world;
 
 pub use faults::{Fault, Faults};

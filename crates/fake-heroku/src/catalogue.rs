@@ -1,6 +1,7 @@
 //! What the Platform API's objects and routes look like. The two data files hold names and types only, as Heroku's public
 //! schema gives them (variant `3.sdk`, 2026-05).
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
@@ -50,6 +51,15 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         .collect()
 });
 
+static FIELDS_OF: LazyLock<HashMap<&'static str, &'static [Field]>> =
+    LazyLock::new(|| FIELDS.chunk_by(|left, right| left.resource == right.resource).map(|fields| (fields[0].resource, fields)).collect());
+
+/// The fields of one resource; none for one that no route answers with an object of named fields.
+#[must_use]
+pub fn fields_of(resource: &str) -> &'static [Field] {
+    FIELDS_OF.get(resource).copied().unwrap_or_default()
+}
+
 fn rows(data: &'static str) -> impl Iterator<Item = [&'static str; 5]> {
     data.lines().filter(|line| !line.starts_with('#')).map(|line| {
         let mut cells = line.split('\t');
@@ -61,7 +71,7 @@ fn rows(data: &'static str) -> impl Iterator<Item = [&'static str; 5]> {
 #[must_use]
 pub fn blank(resource: &str, now: Timestamp, chance: &mut Chance) -> Map<String, Value> {
     let mut object = Value::Object(Map::new());
-    for field in FIELDS.iter().filter(|field| field.resource == resource) {
+    for field in fields_of(resource) {
         let slot = field.name.split('.').try_fold(&mut object, |slot, part| match slot {
             Value::Null => None,
             Value::Object(map) => Some(map.entry(part).or_insert(Value::Null)),

@@ -24,6 +24,7 @@ pub mod logplex;
 mod receiver;
 pub mod telemetry;
 pub mod webhooks;
+pub mod platform;
 pub mod world;
 
 pub use faults::{Fault, Faults};

@@ -3,15 +3,21 @@
 mod actions;
 mod chance;
 mod event;
+mod later;
 mod objects;
 mod story;
 
+pub(crate) use actions::Scale;
 pub use chance::Chance;
 pub use event::{Action, Actor, Change, Event, Line, Measure, Measured, Refusal};
-pub use objects::{Objects, Parents};
+pub use objects::{Entry, Objects, Parents};
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use actions::ConfigVars;
+use later::Later;
 use story::Story;
 
 /// What a world is made from. The same options make the same world, to the byte.
@@ -40,6 +46,13 @@ pub struct World {
     pub(crate) objects: Objects,
     /// What has happened and was not taken yet, in order.
     pub(crate) events: Vec<Event>,
+    people: Vec<Actor>,
+    config: ConfigVars,
+    /// What has begun and is not over: a build, a dyno's boot. Two at one moment go in the order in which they began.
+    later: BTreeMap<(Timestamp, u64), Later>,
+    later_number: u64,
+    /// While the company gets its history nothing is told: that was before anybody listened.
+    is_founding: bool,
     story: Option<Story>,
 }
 
@@ -52,9 +65,18 @@ impl World {
             now: options.begins_at,
             objects: Objects::default(),
             events: Vec::new(),
+            people: Vec::new(),
+            config: ConfigVars::default(),
+            later: BTreeMap::new(),
+            later_number: 0,
+            is_founding: true,
             story: None,
         };
+        world.found_platform();
         let story = Story::begin(&mut world, options);
+        world.do_due(options.begins_at);
+        world.furnish_platform();
+        world.is_founding = false;
         world.story = Some(story);
         world
     }
@@ -66,7 +88,7 @@ impl World {
             story.advance(self, to);
             self.story = Some(story);
         }
-        self.now = self.now.max(to);
+        self.do_due(to);
     }
 
     /// Takes what has happened since the last time, in order of time.

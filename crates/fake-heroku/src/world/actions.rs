@@ -2,124 +2,136 @@
 //!
 //! Both the story and the API's routes go through here, so that a release shows in the API, in `app[api]` lines and in webhooks alike.
 
-use std::collections::BTreeMap;
+mod addons;
+mod apps;
+mod config;
+mod dynos;
+mod found;
+mod furnish;
+mod plain;
+mod releases;
 
-use serde_json::{Map, Value};
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
 
 use super::World;
-use super::event::{Actor, Refusal};
+use super::event::{Actor, Change, Event, Line, Refusal};
+use crate::catalogue::{api_time, blank};
 
-/// One process type of a formation, as somebody wants it.
-#[derive(Clone, Debug)]
-pub struct Scale {
-    /// `web`, `worker`, …
-    pub process_type: String,
-    /// How many dynos.
-    pub quantity: Option<u64>,
-    /// `Standard-1X`, `Performance-L`, …
-    pub size: Option<String>,
-}
+pub(super) use config::ConfigVars;
+pub use dynos::Scale;
+
+/// What Heroku says about a dyno: syslog's own facility, notice (a captured `State changed` line has it).
+const DYNO_PRIORITY: u8 = 45;
+
+/// What the API tells in an app's log: local7, info, as the app's own lines.
+const API_PRIORITY: u8 = 190;
+
+/// The owner of a team's apps in the API's eyes.
+const TEAM_MANAGER: &str = "herokumanager.com";
 
 // Every method takes the id of the app, never its name, and answers with the object as the API shows it.
 impl World {
     /// The people of the company: the first is the owner, whose token the API takes.
     #[must_use]
     pub fn people(&self) -> Vec<Actor> {
-        Vec::new()
+        self.people.clone()
     }
-    /// A new app. `wanted` may have `name`, `region`, `stack`, `team`, `space` and `generation` (`cedar` or `fir`).
-    pub fn create_app(&mut self, by: &Actor, wanted: &Map<String, Value>) -> Result<Value, Refusal> {
-        let _ = (by, wanted);
-        Err(Refusal::invalid("not yet"))
+
+    /// The owner, without a copy of everybody.
+    pub(crate) fn owner(&self) -> Option<&Actor> {
+        self.people.first()
     }
-    /// Other values for `name`, `maintenance` or `build_stack`.
-    pub fn update_app(&mut self, by: &Actor, app: &str, wanted: &Map<String, Value>) -> Result<Value, Refusal> {
-        let _ = (by, app, wanted);
-        Err(Refusal::invalid("not yet"))
+
+    /// Whoever does what nobody asked for: boots, ends, provisions.
+    pub(super) fn platform(&self) -> Actor {
+        Actor { id: "f0f0f0f0-0000-4000-8000-000000000000".to_owned(), email: "platform@heroku.example".to_owned() }
     }
-    /// Takes an app away with all that belongs to it.
-    pub fn destroy_app(&mut self, by: &Actor, app: &str) -> Result<Value, Refusal> {
-        let _ = (by, app);
-        Err(Refusal::invalid("not yet"))
+
+    /// A new object: the blank of the catalogue with `given` over it.
+    pub(super) fn add(&mut self, by: &Actor, resource: &'static str, parents: Vec<String>, given: Map<String, Value>) -> Value {
+        let mut object = blank(resource, self.now, &mut self.chance);
+        object.extend(given);
+        let change = self.objects.create(self.now, resource, parents, by, Value::Object(object));
+        self.tell_and_return(change)
     }
-    /// The config vars of an app.
-    #[must_use]
-    pub fn config_vars(&self, app: &str) -> BTreeMap<String, String> {
-        let _ = app;
-        BTreeMap::new()
+
+    /// Other values for fields of an object, and a new `updated_at` where it has one. Nothing happens when nothing is different.
+    pub(super) fn set(&mut self, by: &Actor, resource: &'static str, id: &str, mut given: Map<String, Value>) -> Option<Value> {
+        let object = self.objects.get(resource, id)?;
+        if given.iter().all(|(name, value)| object.get(name) == Some(value)) {
+            return Some(object.clone());
+        }
+        if object.get("updated_at").is_some() {
+            given.insert("updated_at".to_owned(), json!(api_time(self.now)));
+        }
+        let change = self.objects.update(self.now, resource, id, by, given)?;
+        Some(self.tell_and_return(change))
     }
-    /// Sets config vars (null removes one), which makes a release `Set A, B config vars` and restarts the dynos. Answers with all vars.
-    pub fn set_config(&mut self, by: &Actor, app: &str, vars: &Map<String, Value>) -> Result<Value, Refusal> {
-        let _ = (by, app, vars);
-        Err(Refusal::invalid("not yet"))
+
+    /// Takes an object away.
+    pub(super) fn remove(&mut self, by: &Actor, resource: &'static str, id: &str) -> Option<Value> {
+        let change = self.objects.destroy(self.now, resource, id, by)?;
+        Some(self.tell_and_return(change))
     }
-    /// Changes the formation: `Scaled to web@3:Standard-2X …`; dynos start and stop. Answers with the formation's objects.
-    pub fn scale(&mut self, by: &Actor, app: &str, wanted: &[Scale]) -> Result<Vec<Value>, Refusal> {
-        let _ = (by, app, wanted);
-        Err(Refusal::invalid("not yet"))
+
+    /// The app of this id.
+    pub(super) fn app(&self, app: &str) -> Result<&Value, Refusal> {
+        self.objects.get("app", app).ok_or_else(|| Refusal::not_found("app"))
     }
-    /// Restarts one dyno (by name or id), or all.
-    pub fn restart(&mut self, by: &Actor, app: &str, dyno: Option<&str>) -> Result<(), Refusal> {
-        let _ = (by, app, dyno);
-        Err(Refusal::invalid("not yet"))
+
+    /// `{id, name}` of an app, as other objects show it.
+    pub(super) fn app_reference(&self, app: &str) -> Result<Value, Refusal> {
+        self.app(app).map(reference)
     }
-    /// Starts a one-off dyno `run.NNNN`, whose command is logged as Heroku logs it. Answers with the dyno.
-    pub fn run_dyno(&mut self, by: &Actor, app: &str, wanted: &Map<String, Value>) -> Result<Value, Refusal> {
-        let _ = (by, app, wanted);
-        Err(Refusal::invalid("not yet"))
+
+    /// Something the API tells in the app's log, about what somebody did.
+    pub(super) fn say_of_api(&mut self, app: &str, text: &str) {
+        self.say(app, "app", "api", API_PRIORITY, text);
     }
-    /// Builds a commit: `Build started`, and some time later `Build succeeded` with `Deploy <sha>` and `Release vN`, or `Build failed`. Answers with the build.
-    pub fn build(&mut self, by: &Actor, app: &str, commit: &str, will_succeed: bool) -> Result<Value, Refusal> {
-        let _ = (by, app, commit, will_succeed);
-        Err(Refusal::invalid("not yet"))
+
+    /// Something Heroku says about a dyno.
+    pub(super) fn say_of_dyno(&mut self, app: &str, dyno: &str, text: &str) {
+        self.say(app, "heroku", dyno, DYNO_PRIORITY, text);
     }
-    /// A release with this description; dynos restart. Answers with the release.
-    pub fn release(&mut self, by: &Actor, app: &str, description: &str) -> Result<Value, Refusal> {
-        let _ = (by, app, description);
-        Err(Refusal::invalid("not yet"))
+
+    fn say(&mut self, app: &str, source: &'static str, process: &str, priority: u8, text: &str) {
+        if self.is_founding {
+            return;
+        }
+        let text = Bytes::copy_from_slice(text.as_bytes());
+        self.events.push(Event::Line(Line { at: self.now, app: app.to_owned(), priority, source, process: process.to_owned(), text }));
     }
-    /// A release `Rollback to vN` with an earlier one's slug.
-    pub fn rollback(&mut self, by: &Actor, app: &str, version: u64) -> Result<Value, Refusal> {
-        let _ = (by, app, version);
-        Err(Refusal::invalid("not yet"))
+
+    fn tell_and_return(&mut self, change: Change) -> Value {
+        if self.is_founding {
+            return change.data;
+        }
+        let data = change.data.clone();
+        self.events.push(Event::Changed(change));
+        data
     }
-    /// A new add-on: `plan` such as `heroku-postgresql:standard-0`, with its attachment, config var and release. Answers with the add-on.
-    pub fn create_addon(
-        &mut self,
-        by: &Actor,
-        app: &str,
-        plan: &str,
-        name: Option<&str>,
-        attachment: Option<&str>,
-    ) -> Result<Value, Refusal> {
-        let _ = (by, app, plan, name, attachment);
-        Err(Refusal::invalid("not yet"))
+}
+
+/// The fields of a JSON object; of anything else, none.
+pub(super) fn fields(object: Value) -> Map<String, Value> {
+    match object {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
     }
-    /// Takes an add-on away.
-    pub fn destroy_addon(&mut self, by: &Actor, addon: &str) -> Result<Value, Refusal> {
-        let _ = (by, addon);
-        Err(Refusal::invalid("not yet"))
-    }
-    /// A new object of a kind that needs no more than being there (`domain`, `collaborator`, `log-drain`, `app-webhook`,
-    /// `telemetry-drain`, `pipeline`, …): the blank of the catalogue with `fields` over it.
-    pub fn create_plain(
-        &mut self,
-        by: &Actor,
-        resource: &'static str,
-        parents: Vec<String>,
-        fields: Map<String, Value>,
-    ) -> Result<Value, Refusal> {
-        let _ = (by, resource, parents, fields);
-        Err(Refusal::invalid("not yet"))
-    }
-    /// Other values for fields of such an object, and a new `updated_at`.
-    pub fn update_plain(&mut self, by: &Actor, resource: &'static str, id: &str, fields: Map<String, Value>) -> Result<Value, Refusal> {
-        let _ = (by, resource, id, fields);
-        Err(Refusal::invalid("not yet"))
-    }
-    /// Takes such an object away.
-    pub fn destroy_plain(&mut self, by: &Actor, resource: &'static str, id: &str) -> Result<Value, Refusal> {
-        let _ = (by, resource, id);
-        Err(Refusal::invalid("not yet"))
-    }
+}
+
+/// `{id, name}` of an object that has both.
+fn reference(object: &Value) -> Value {
+    json!({ "id": object["id"], "name": object["name"] })
+}
+
+/// A text field of an object; empty where it is something else.
+fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+    object[field].as_str().unwrap_or_default()
+}
+
+/// Who did it, as the API shows it.
+fn user(by: &Actor) -> Value {
+    json!({ "id": by.id, "email": by.email })
 }

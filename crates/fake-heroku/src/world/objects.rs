@@ -1,6 +1,7 @@
 //! What exists: every object of the Platform API, as JSON, and a journal of how it came to be.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -11,10 +12,32 @@ use super::event::{Action, Actor, Change};
 pub type Parents = Vec<String>;
 
 /// All objects, by resource and id.
+///
+/// Fields whose name begins with `_` are known here only (a webhook's secret): the API never shows them.
 #[derive(Default)]
 pub struct Objects {
-    tables: HashMap<&'static str, Table>,
-    journal: Vec<Change>,
+    // Ordered, so that what is done to all of them is done in the same order in every run.
+    tables: BTreeMap<&'static str, Table>,
+    journal: Vec<Entry>,
+    actors: HashMap<String, Arc<Actor>>,
+}
+
+/// One step in an object's life. Kept as text: a world has hundreds of thousands of them.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// When, in the story's time.
+    pub at: Timestamp,
+    /// The resource by its API name.
+    pub resource: &'static str,
+    /// The id of the object.
+    pub id: Box<str>,
+    /// The app it belongs to (or is).
+    pub app: Option<Box<str>>,
+    /// What happened.
+    pub action: Action,
+    /// Who did it.
+    pub actor: Arc<Actor>,
+    fields: Box<str>,
 }
 
 #[derive(Default)]
@@ -22,6 +45,7 @@ struct Table {
     /// In order of creation: the number is given when the object is made.
     objects: BTreeMap<u64, Object>,
     by_id: HashMap<String, u64>,
+    by_name: HashMap<String, u64>,
     by_parent: HashMap<String, Vec<u64>>,
     next: u64,
 }
@@ -29,6 +53,17 @@ struct Table {
 struct Object {
     value: Value,
     parents: Parents,
+}
+
+/// Resources with many objects whose names are unique, and by which they are called all the time.
+const NAMED: [&str; 4] = ["add-on", "add-on-service", "app", "plan"];
+
+impl Entry {
+    /// The whole object at its creation, the fields that have another value after an update, null for a destruction.
+    #[must_use]
+    pub fn fields(&self) -> Value {
+        serde_json::from_str(&self.fields).unwrap_or(Value::Null)
+    }
 }
 
 impl Objects {
@@ -42,19 +77,27 @@ impl Objects {
     /// The object whose id or name (or version, hostname, url, token, e-mail address) is `identity`, among those of `parent` where one is given.
     #[must_use]
     pub fn find(&self, resource: &str, parent: Option<&str>, identity: &str) -> Option<&Value> {
-        match parent {
-            None => self.get(resource, identity).or_else(|| self.all(resource).find(|value| is_called(value, identity))),
-            Some(parent) => self.of(resource, parent).find(|value| is_called(value, identity)),
+        if let Some(parent) = parent {
+            return self.of(resource, parent).find(|value| is_called(value, identity));
         }
+        let by_id = self.get(resource, identity);
+        if by_id.is_some() {
+            return by_id;
+        }
+        if NAMED.contains(&resource) {
+            let table = self.tables.get(resource)?;
+            return table.objects.get(table.by_name.get(identity)?).map(|object| &object.value);
+        }
+        self.all(resource).find(|value| is_called(value, identity))
     }
 
     /// All objects of a resource, the oldest first.
-    pub fn all<'a>(&'a self, resource: &str) -> impl Iterator<Item = &'a Value> {
+    pub fn all<'a>(&'a self, resource: &str) -> impl DoubleEndedIterator<Item = &'a Value> + use<'a> {
         self.tables.get(resource).into_iter().flat_map(|table| table.objects.values()).map(|object| &object.value)
     }
 
     /// The objects that belong to `parent`, the oldest first.
-    pub fn of<'a>(&'a self, resource: &str, parent: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    pub fn of<'a>(&'a self, resource: &str, parent: &str) -> impl DoubleEndedIterator<Item = &'a Value> + use<'a> {
         let table = self.tables.get(resource);
         let numbers = table.and_then(|table| table.by_parent.get(parent)).map_or(&[][..], Vec::as_slice);
         numbers.iter().filter_map(move |number| table?.objects.get(number)).map(|object| &object.value)
@@ -62,22 +105,47 @@ impl Objects {
 
     /// Everything that ever happened to objects, in order: what a copy of their history must agree with.
     #[must_use]
-    pub fn journal(&self) -> &[Change] {
+    pub fn journal(&self) -> &[Entry] {
         &self.journal
     }
 
-    /// Puts a new object in place. `value` must have an `id`.
+    /// What belongs to `parent`: resource and id of each object, the newest first within a resource.
+    pub(crate) fn belongings(&self, parent: &str) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
+        for (resource, table) in &self.tables {
+            let numbers = table.by_parent.get(parent).map_or(&[][..], Vec::as_slice);
+            let objects = numbers.iter().rev().filter_map(|number| Some((*number, table.objects.get(number)?)));
+            found.extend(objects.map(|(number, object)| (*resource, key_of(&object.value, number))));
+        }
+        found
+    }
+
+    /// Puts a new object in place. One without an `id` of its own is known by its number.
     pub(crate) fn create(&mut self, at: Timestamp, resource: &'static str, parents: Parents, actor: &Actor, value: Value) -> Change {
-        let id = id_of(&value);
         let table = self.tables.entry(resource).or_default();
         let number = table.next;
         table.next += 1;
+        let id = key_of(&value, number);
         table.by_id.insert(id.clone(), number);
+        if let (true, Some(name)) = (NAMED.contains(&resource), value["name"].as_str()) {
+            table.by_name.insert(name.to_owned(), number);
+        }
         for parent in &parents {
             table.by_parent.entry(parent.clone()).or_default().push(number);
         }
         table.objects.insert(number, Object { value: value.clone(), parents });
-        self.note(at, resource, id, Action::Create, actor, value, Value::Null)
+        let change = Change {
+            at,
+            resource,
+            id,
+            app: app_of(resource, &value),
+            action: Action::Create,
+            actor: actor.clone(),
+            data: value,
+            previous: Value::Null,
+        };
+        self.note(&change, change.data.to_string());
+        change
     }
 
     /// Gives fields of an object other values. `None` when there is no such object or nothing is different.
@@ -90,59 +158,74 @@ impl Objects {
         fields: Map<String, Value>,
     ) -> Option<Change> {
         let table = self.tables.get_mut(resource)?;
-        let object = table.objects.get_mut(table.by_id.get(id)?)?;
-        let map = object.value.as_object_mut()?;
-        let mut previous = Map::new();
+        let number = *table.by_id.get(id)?;
+        let map = table.objects.get_mut(&number)?.value.as_object_mut()?;
+        let (mut previous, mut present) = (Map::new(), Map::new());
         for (name, value) in fields {
             let before = map.insert(name.clone(), value);
-            if before.as_ref() != map.get(&name) {
+            let after = map.get(&name);
+            if before.as_ref() != after {
+                present.insert(name.clone(), after.cloned().unwrap_or_default());
                 previous.insert(name, before.unwrap_or(Value::Null));
             }
         }
         if previous.is_empty() {
             return None;
         }
-        let data = object.value.clone();
-        Some(self.note(at, resource, id.to_owned(), Action::Update, actor, data, Value::Object(previous)))
+        if let (true, Some(before), Some(after)) = (NAMED.contains(&resource), previous.get("name"), present.get("name")) {
+            table.by_name.remove(before.as_str().unwrap_or_default());
+            table.by_name.insert(after.as_str().unwrap_or_default().to_owned(), number);
+        }
+        let data = Value::Object(map.clone());
+        let (app, previous) = (app_of(resource, &data), Value::Object(previous));
+        let change = Change { at, resource, id: id.to_owned(), app, action: Action::Update, actor: actor.clone(), data, previous };
+        self.note(&change, Value::Object(present).to_string());
+        Some(change)
     }
 
     /// Takes an object away.
     pub(crate) fn destroy(&mut self, at: Timestamp, resource: &'static str, id: &str, actor: &Actor) -> Option<Change> {
         let table = self.tables.get_mut(resource)?;
         let number = table.by_id.remove(id)?;
-        let object = table.objects.remove(&number)?;
-        for parent in &object.parents {
+        let Object { value, parents } = table.objects.remove(&number)?;
+        if let (true, Some(name)) = (NAMED.contains(&resource), value["name"].as_str()) {
+            table.by_name.remove(name);
+        }
+        for parent in &parents {
             if let Some(numbers) = table.by_parent.get_mut(parent) {
                 numbers.retain(|other| *other != number);
             }
         }
-        Some(self.note(at, resource, id.to_owned(), Action::Destroy, actor, object.value, Value::Null))
+        let (id, app) = (id.to_owned(), app_of(resource, &value));
+        let change = Change { at, resource, id, app, action: Action::Destroy, actor: actor.clone(), data: value, previous: Value::Null };
+        self.note(&change, Value::Null.to_string());
+        Some(change)
     }
 
-    fn note(
-        &mut self,
-        at: Timestamp,
-        resource: &'static str,
-        id: String,
-        action: Action,
-        actor: &Actor,
-        data: Value,
-        previous: Value,
-    ) -> Change {
-        let app = match resource {
-            "app" => Some(id.clone()),
-            _ => data["app"]["id"].as_str().map(str::to_owned),
-        };
-        let change = Change { at, resource, id, app, action, actor: actor.clone(), data, previous };
-        self.journal.push(change.clone());
-        change
+    fn note(&mut self, change: &Change, fields: String) {
+        let actor = self.actors.entry(change.actor.id.clone()).or_insert_with(|| Arc::new(change.actor.clone()));
+        self.journal.push(Entry {
+            at: change.at,
+            resource: change.resource,
+            id: change.id.as_str().into(),
+            app: change.app.as_deref().map(Into::into),
+            action: change.action,
+            actor: Arc::clone(actor),
+            fields: fields.into(),
+        });
     }
 }
 
-fn id_of(value: &Value) -> String {
+fn app_of(resource: &str, value: &Value) -> Option<String> {
+    let id = if resource == "app" { &value["id"] } else { &value["app"]["id"] };
+    id.as_str().map(str::to_owned)
+}
+
+fn key_of(value: &Value, number: u64) -> String {
     match &value["id"] {
         Value::String(id) => id.clone(),
-        other => other.to_string(),
+        Value::Number(id) => id.to_string(),
+        _ => format!("#{number}"),
     }
 }
 
@@ -150,9 +233,14 @@ fn id_of(value: &Value) -> String {
 const NAMES: [&str; 9] = ["id", "name", "version", "hostname", "url", "token", "email", "type", "fingerprint"];
 
 fn is_called(value: &Value, identity: &str) -> bool {
-    NAMES.iter().any(|name| match &value[*name] {
+    let by_field = NAMES.iter().any(|name| match &value[*name] {
         Value::String(text) => text == identity,
-        Value::Number(number) => number.to_string() == identity || identity.strip_prefix('v') == Some(&number.to_string()),
+        Value::Number(number) => {
+            let number = number.to_string();
+            number == identity || identity.strip_prefix('v') == Some(&number)
+        }
         _ => false,
-    })
+    });
+    // A collaborator, member or access goes by its user's name.
+    by_field || ["id", "email"].iter().any(|name| value["user"][*name].as_str() == Some(identity))
 }

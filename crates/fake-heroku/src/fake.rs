@@ -1,0 +1,287 @@
+//! The whole of it: a world, its front doors, and the task that carries what happens from one to the others.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::clock::StoryClock;
+use crate::faults::{Fault, Faults, Strike};
+use crate::logplex::{DrainCounts, Logplex};
+use crate::platform::{Api, ApiOptions};
+use crate::server;
+use crate::telemetry::Telemetry;
+use crate::webhooks::Webhooks;
+use crate::world::{Action, Actor, Change, Event, Refusal, World, WorldOptions};
+
+/// How often the story is told on.
+const TELL_EVERY: Duration = Duration::from_millis(20);
+
+/// What a fake Heroku is made from.
+#[derive(Clone, Debug)]
+pub struct FakeOptions {
+    /// Address and port to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where all chance comes from.
+    pub seed: u64,
+    /// How much faster than ours the story's time runs.
+    pub speed: f64,
+    /// How many apps the company has.
+    pub apps: usize,
+    /// Log lines per second of our time, on the average of a story's day, of all apps together.
+    pub lines_per_second: f64,
+    /// When the story begins. It never overtakes our own time; when it gets there it goes on at our speed.
+    pub begins_at: Timestamp,
+    /// The only API token that is taken; without one, any is.
+    pub token: Option<String>,
+    /// API requests that may be made at once; they come back at 75 a minute, as Heroku's 4,500 do.
+    pub rate_limit: u32,
+    /// The second factor that changes of the account need; without one, none is asked for.
+    pub two_factor: Option<String>,
+    /// Whether the API is down for maintenance.
+    pub maintenance: bool,
+    /// Faults in force from the beginning.
+    pub faults: BTreeMap<Fault, Strike>,
+    /// Whether each acknowledged message is remembered, for tests that count by key. It takes memory without end.
+    pub record: bool,
+}
+
+impl Default for FakeOptions {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            seed: 1,
+            speed: 1.0,
+            apps: 4,
+            lines_per_second: 50.0,
+            begins_at: Timestamp::now(),
+            token: None,
+            rate_limit: 4500,
+            two_factor: None,
+            maintenance: false,
+            faults: BTreeMap::new(),
+            record: false,
+        }
+    }
+}
+
+/// A Heroku that runs until it is dropped.
+pub struct FakeHeroku {
+    shared: Shared,
+    address: SocketAddr,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What the front doors share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) world: Arc<Mutex<World>>,
+    pub(crate) clock: Arc<Mutex<StoryClock>>,
+    pub(crate) logplex: Logplex,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) faults: Faults,
+    pub(crate) lines: Arc<Mutex<u64>>,
+}
+
+impl FakeHeroku {
+    /// Founds the company and opens its front doors.
+    ///
+    /// # Errors
+    /// The port is taken.
+    pub async fn start(options: FakeOptions) -> io::Result<Self> {
+        let listener = TcpListener::bind(options.listen).await?;
+        let address = listener.local_addr()?;
+        let faults = Faults::new(options.seed);
+        faults.set(options.faults.clone());
+        let world = WorldOptions {
+            seed: options.seed,
+            apps: options.apps,
+            begins_at: options.begins_at,
+            lines_per_second: options.lines_per_second / options.speed,
+        };
+        let founded = tokio::task::spawn_blocking(move || World::new(&world)).await.map_err(io::Error::other)?;
+        let world = Arc::new(Mutex::new(founded));
+        let logplex = Logplex::new(options.seed, faults.clone());
+        let shared = Shared {
+            webhooks: Webhooks::new(faults.clone(), Arc::clone(&world)),
+            telemetry: Telemetry::new(faults.clone()),
+            clock: Arc::new(Mutex::new(StoryClock::new(options.begins_at, options.speed))),
+            world,
+            logplex,
+            faults,
+            lines: Arc::default(),
+        };
+        let api = ApiOptions {
+            base_url: format!("http://{address}"),
+            token: options.token,
+            rate_limit: options.rate_limit,
+            two_factor: options.two_factor,
+            maintenance: options.maintenance,
+        };
+        let api = Api::new(Arc::clone(&shared.world), shared.logplex.clone(), shared.faults.clone(), api);
+        let tasks = vec![tokio::spawn(shared.clone().tell()), tokio::spawn(server::run(listener, shared.clone(), Arc::new(api)))];
+        Ok(Self { shared, address, tasks })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The base of its API, `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Id and name of each app.
+    #[must_use]
+    pub fn apps(&self) -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        lock(&self.shared.world).objects().all("app").map(|app| (text(&app["id"]), text(&app["name"]))).collect()
+    }
+
+    /// Adds a log drain to an app, as `heroku drains:add` does. Answers with the drain's id.
+    ///
+    /// # Errors
+    /// The URL is no drain's.
+    pub fn add_drain(&self, app: &str, url: &str) -> Result<String, Refusal> {
+        self.shared.add_drain(app, url)
+    }
+
+    /// What each drain has done.
+    #[must_use]
+    pub fn drains(&self) -> Vec<DrainCounts> {
+        self.shared.logplex.counts()
+    }
+
+    /// The drains and sessions themselves.
+    #[must_use]
+    pub fn logplex(&self) -> &Logplex {
+        &self.shared.logplex
+    }
+
+    /// The faults in force.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.shared.faults
+    }
+
+    /// The company.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        lock(&self.shared.world)
+    }
+
+    /// How late it is in the story.
+    #[must_use]
+    pub fn story_time(&self) -> Timestamp {
+        lock(&self.shared.clock).now()
+    }
+
+    /// Lines that the story has told so far.
+    #[must_use]
+    pub fn lines(&self) -> u64 {
+        *lock(&self.shared.lines)
+    }
+
+    /// Stops the story; drains, webhooks and the API go on.
+    pub fn pause(&self) {
+        lock(&self.shared.clock).pause();
+    }
+
+    /// Lets a paused story go on.
+    pub fn go_on(&self) {
+        lock(&self.shared.clock).go_on();
+    }
+}
+
+impl Drop for FakeHeroku {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Shared {
+    /// Tells the story on, and carries what happens to the front doors, until aborted.
+    async fn tell(self) {
+        let mut ticks = tokio::time::interval(TELL_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let now = lock(&self.clock).now();
+            let world = Arc::clone(&self.world);
+            // A story that runs a thousand times faster than ours has much to tell in one tick.
+            let told = tokio::task::spawn_blocking(move || {
+                let mut world = lock(&world);
+                world.advance(now);
+                world.take_events()
+            });
+            let Ok(events) = told.await else { return };
+            for event in &events {
+                self.carry(event);
+            }
+        }
+    }
+
+    fn carry(&self, event: &Event) {
+        match event {
+            Event::Line(line) => {
+                self.logplex.take(line);
+                self.telemetry.line(line);
+                *lock(&self.lines) += 1;
+            }
+            Event::Changed(change) => {
+                self.attach(change);
+                self.webhooks.changed(change);
+            }
+            Event::Measured(measure) => self.telemetry.measured(measure),
+        }
+    }
+
+    /// Begins and ends drains as their objects come and go.
+    fn attach(&self, change: &Change) {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        match (change.resource, change.action) {
+            ("log-drain", Action::Create) => {
+                let app = change.app.clone().unwrap_or_default();
+                self.logplex.add_drain(&change.id, &text(&change.data["token"]), &app, &text(&change.data["url"]));
+            }
+            ("log-drain", Action::Destroy) => self.logplex.remove_drain(&change.id),
+            ("telemetry-drain", Action::Create | Action::Update) => {
+                let signals: Vec<String> = change.data["signals"].as_array().into_iter().flatten().map(text).collect();
+                self.telemetry.remove(&change.id);
+                self.telemetry.add(&change.id, &text(&change.data["owner"]["id"]), &change.data["exporter"], &signals);
+            }
+            ("telemetry-drain", Action::Destroy) => self.telemetry.remove(&change.id),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn add_drain(&self, app: &str, url: &str) -> Result<String, Refusal> {
+        let mut world = lock(&self.world);
+        let found = world.objects().find("app", None, app).ok_or_else(|| Refusal::not_found("app"))?.clone();
+        let owner: Actor = world.people().into_iter().next().ok_or_else(|| Refusal::not_found("account"))?;
+        let token = format!("d.{}", world.chance.uuid());
+        let fields = json!({ "url": url, "token": token, "app": { "id": found["id"], "name": found["name"] }, "addon": null });
+        let Value::Object(fields): Value = fields else { return Err(Refusal::invalid("no drain")) };
+        let fields: Map<String, Value> = fields;
+        let parent = found["id"].as_str().unwrap_or_default().to_owned();
+        let drain = world.create_plain(&owner, "log-drain", vec![parent], fields)?;
+        Ok(drain["id"].as_str().unwrap_or_default().to_owned())
+    }
+}
+
+/// The lock, also after a panic of whoever held it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -156,7 +156,7 @@ impl App {
             ("add-on", Action::Create) => self.observe_addon(place, data, now, agenda),
             ("add-on", Action::Destroy) => self.stores.retain(|store| store.addon != text(data, "name")),
             ("domain", Action::Create) if !self.hosts.iter().any(|host| host == text(data, "hostname")) => {
-                self.hosts.push(text(data, "hostname").to_owned())
+                self.hosts.push(text(data, "hostname").to_owned());
             }
             ("domain", Action::Destroy) if self.hosts.len() > 1 => self.hosts.retain(|host| host != text(data, "hostname")),
             _ => {}

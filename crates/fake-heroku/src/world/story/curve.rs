@@ -20,7 +20,7 @@ impl Curve {
                 let away = (hour - peak).abs().min(24.0 - (hour - peak).abs());
                 (-(away / width).powi(2) / 2.0).exp()
             };
-            0.35 + 0.9 * hill(12.5, 2.6) + 1.1 * hill(19.5, 2.0)
+            0.3 + 0.9 * hill(12.5, 2.6) + 1.1 * hill(19.5, 2.0)
         });
         let mean = shape.iter().sum::<f64>() / SLOTS as f64;
         Self { slots: shape.map(|height| height / mean) }

@@ -50,7 +50,7 @@ impl Gauges {
             warm_mb,
             rss_mb: warm_mb * 0.6,
             cache_mb: 2.0 + 6.0 * chance.fraction(),
-            creep_mb_per_hour: quota_mb * 0.012 * chance.around(1.0, 0.6),
+            creep_mb_per_hour: quota_mb * 0.012 * chance.around(1.0, 0.4),
             load: [0.0; 3],
             pages_in: chance.between(60_000, 90_000),
             pages_out: chance.between(30_000, 45_000),
@@ -154,13 +154,15 @@ mod tests {
 
     #[test]
     fn a_healthy_dyno_lives_its_day_below_its_quota() {
-        let days = (0..50).filter(|seed| {
-            let mut chance = Chance::new(*seed);
+        let mut exceeded = 0;
+        for seed in 0..50 {
+            let mut chance = Chance::new(seed);
             let mut gauges = Gauges::new("Standard-2X", &mut chance);
-            (0..24 * 180).all(|_| gauges.go_on(SECONDS_BETWEEN, false, 1.0, &mut chance) == Memory::Fits)
-        });
-        // A few leak enough for an R14 at the end of the day, and none for more.
-        assert!((35..50).contains(&days.count()));
+            let day: Vec<Memory> = (0..24 * 180).map(|_| gauges.go_on(SECONDS_BETWEEN, false, 1.0, &mut chance)).collect();
+            assert!(!day.contains(&Memory::VastlyExceeded) && day[..180] == [Memory::Fits; 180]);
+            exceeded += u32::from(day.contains(&Memory::Exceeded));
+        }
+        assert!((1..20).contains(&exceeded), "{exceeded} of 50 had an R14 before the day was over");
     }
 
     #[test]

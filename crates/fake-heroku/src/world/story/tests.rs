@@ -13,8 +13,8 @@ use crate::world::{Chance, World, WorldOptions};
 /// 2026-11-18, a Wednesday.
 const BEGINS: &str = "2026-11-18T00:00:00Z";
 
-/// A world whose apps run but are not objects, so that whatever people do to them is refused.
-fn world(seed: u64, apps: usize, lines_per_second: f64) -> World {
+/// A world whose apps run but are not objects, so that whatever people do to them is refused. Nothing goes wrong in it.
+fn calm_world(seed: u64, apps: usize, lines_per_second: f64) -> World {
     let begins_at: Timestamp = BEGINS.parse().unwrap();
     let mut world = World::new(&WorldOptions { seed, apps: 0, begins_at, lines_per_second });
     let options = WorldOptions { seed, apps, begins_at, lines_per_second };
@@ -47,8 +47,15 @@ fn world(seed: u64, apps: usize, lines_per_second: f64) -> World {
             );
         }
     }
-    story.begin_incidents(story.step_began);
     world.story = Some(story);
+    world
+}
+
+/// The same with incidents.
+fn world(seed: u64, apps: usize, lines_per_second: f64) -> World {
+    let mut world = calm_world(seed, apps, lines_per_second);
+    let story = world.story.as_mut().unwrap();
+    story.begin_incidents(story.step_began);
     world
 }
 
@@ -121,8 +128,8 @@ fn times_go_up_but_for_a_little_disorder() {
 
 #[test]
 fn an_average_day_has_the_lines_that_were_asked_for() {
-    for (apps, rate) in [(1, 2.0), (8, 3.0), (8, 12.0), (40, 12.0)] {
-        let mut world = world(6, apps, rate);
+    for (apps, rate) in [(1, 2.0), (8, 2.0), (8, 6.0), (40, 6.0)] {
+        let mut world = calm_world(6, apps, rate);
         let count: usize = (0..24).map(|_| go_on(&mut world, HOUR)).map(|events| lines(&events).count()).sum();
         let found = count as f64 / 86_400.0;
         assert!((found / rate - 1.0).abs() < 0.1, "{found} lines/s of {apps} apps instead of {rate}");
@@ -163,7 +170,7 @@ fn kind(line: &Line, text: &str) -> String {
 
 #[test]
 fn a_day_has_lines_of_every_kind() {
-    let mut world = world(7, 8, 25.0);
+    let mut world = world(7, 8, 10.0);
     let mut counts: BTreeMap<String, u32> = BTreeMap::new();
     for _ in 0..24 {
         for (line, text) in lines(&go_on(&mut world, HOUR)) {
@@ -171,20 +178,20 @@ fn a_day_has_lines_of_every_kind() {
         }
     }
     let least = [
-        ("router", 300_000),
-        ("H12", 10),
-        ("H13", 10),
-        ("H18", 10),
-        ("H27", 100),
-        ("rails", 80_000),
-        ("lograge", 50_000),
-        ("json", 50_000),
-        ("plain", 2_000),
-        ("l2met", 10_000),
-        ("job", 5_000),
-        ("trace", 500),
-        ("load", 30_000),
-        ("memory", 30_000),
+        ("router", 120_000),
+        ("H12", 5),
+        ("H13", 4),
+        ("H18", 4),
+        ("H27", 40),
+        ("rails", 30_000),
+        ("lograge", 20_000),
+        ("json", 20_000),
+        ("plain", 800),
+        ("l2met", 4_000),
+        ("job", 2_000),
+        ("trace", 200),
+        ("load", 15_000),
+        ("memory", 15_000),
         ("R14", 50),
         ("R15", 1),
         ("Process", 50),
@@ -195,7 +202,7 @@ fn a_day_has_lines_of_every_kind() {
         ("database log", 500),
         ("database log, long", 100),
         ("database log, continued", 50),
-        ("other", 100),
+        ("other", 40),
     ];
     for (kind, least) in least {
         let found = counts.get(kind).copied().unwrap_or(0);
@@ -204,8 +211,20 @@ fn a_day_has_lines_of_every_kind() {
 }
 
 #[test]
+#[ignore = "needs an optimised build and a quiet machine"]
+fn hundreds_of_thousands_of_lines_are_written_in_a_second() {
+    let mut world = world(13, 8, 20_000.0);
+    let (begun, mut count) = (std::time::Instant::now(), 0);
+    for _ in 0..60 {
+        count += go_on(&mut world, SECOND).len();
+    }
+    let per_second = count as f64 / begun.elapsed().as_secs_f64();
+    assert!(per_second > 200_000.0, "{count} lines, {per_second:.0}/s");
+}
+
+#[test]
 fn a_bad_release_slows_the_checkout_until_it_is_taken_back() {
-    let mut world = world(8, 1, 400.0);
+    let mut world = calm_world(8, 1, 400.0);
     let mut releases = 8;
     let mut deploy = |world: &mut World, description: &str| {
         let story = world.story.as_mut().unwrap();
@@ -235,7 +254,7 @@ fn a_bad_release_slows_the_checkout_until_it_is_taken_back() {
 #[test]
 fn a_crowded_database_is_seen_from_all_sides() {
     let seen = |is_crowded: bool| {
-        let mut world = world(9, 1, 300.0);
+        let mut world = calm_world(9, 1, 300.0);
         world.story.as_mut().unwrap().apps[0].troubles.database = is_crowded;
         let events = go_on(&mut world, 5 * MINUTE);
         let waiting = lines(&events).filter(|(line, _)| line.process == "heroku-postgres");
@@ -263,7 +282,7 @@ fn memory_rises_before_the_r14_and_the_first_incident_shows_within_ten_minutes()
 
 #[test]
 fn only_fir_apps_are_measured_by_telemetry() {
-    let mut world = world(11, 5, 100.0);
+    let mut world = calm_world(11, 5, 100.0);
     let fir: Vec<bool> = world.story.as_ref().unwrap().apps.iter().map(|app| app.profile.is_fir).collect();
     assert_eq!(fir, [false, false, false, true, false]);
     let events = go_on(&mut world, 5 * MINUTE);
@@ -282,7 +301,7 @@ fn only_fir_apps_are_measured_by_telemetry() {
 #[test]
 fn without_dynos_the_router_says_why() {
     let check = |state: Option<&str>, expected: &str| {
-        let mut world = world(12, 1, 50.0);
+        let mut world = calm_world(12, 1, 50.0);
         let story = world.story.as_mut().unwrap();
         let dynos: Vec<String> = story.apps[0].dynos.iter().map(|dyno| dyno.id.clone()).collect();
         for id in dynos {

@@ -119,7 +119,7 @@ mod tests {
         check(|text| _ = text.padded(7, 3), "007");
         check(|text| _ = text.padded(1234, 3), "1234");
         check(|text| _ = text.hundredths(0.0), "0.00");
-        check(|text| _ = text.hundredths(139.795), "139.80");
+        check(|text| _ = text.hundredths(139.796), "139.80");
         check(|text| _ = text.hundredths(0.999), "1.00");
         check(|text| _ = text.date_and_time(1_795_078_807_000_000), "2026-11-19 09:00:07");
         check(|text| _ = text.put("a=").say(format_args!("{:?}", "b")).raw(b"!"), "a=\"b\"!");

@@ -46,13 +46,13 @@ pub(super) fn of_request(app: &mut App, request: &Request, pen: &mut Pen) {
     }
 }
 
-/// Writes what a worker logs of a job that it has done.
-pub(super) fn of_job(app: &mut App, at: i64, pen: &mut Pen) {
+/// Writes what a worker logs of a job that begins.
+pub(super) fn of_job(app: &mut App, begins: i64, pen: &mut Pen) {
     let (Some(place), Some(job)) = (app.worker_dyno(), one_of(app.profile.kind.jobs, &mut app.chance)) else { return };
     let chance = &mut app.chance;
     let slow = if app.troubles.database { 4.0 } else { 1.0 };
     let milliseconds = chance.around(180.0 * slow, 0.8);
-    let begins = at - (milliseconds * 1000.0) as i64;
+    let at = begins + (milliseconds * 1000.0) as i64;
     let number = chance.between(1, 900_000);
     let worker = &app.dynos[place].name;
     match app.profile.kind.voice {
@@ -199,9 +199,9 @@ fn odd(app: &mut App, place: usize, at: i64, pen: &mut Pen) {
     match app.chance.between(0, 4) {
         0 => {}
         1 => {
-            _ = pen.text.put(
+            pen.text.put(
                 "\u{1b}[1m\u{1b}[36mOrder Load (4.2ms)\u{1b}[0m  \u{1b}[1m\u{1b}[34mSELECT \"orders\".* FROM \"orders\" LIMIT 1\u{1b}[0m",
-            )
+            );
         }
         2 => _ = pen.text.put("caf").raw(b"\xe9 au lait: an old terminal's coding"),
         3 => _ = pen.text.put("cache miss, asking the database: naïve lookup ✓"),

@@ -33,11 +33,12 @@ mod voices;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::event::Action;
 use super::{Chance, World, WorldOptions};
 use agenda::{Agenda, MINUTE, Pen, STEP, Task, seconds};
-use app::App;
+use app::{App, News};
 use curve::Curve;
 use gauges::Memory;
 use text::moment;
@@ -126,18 +127,19 @@ impl Story {
     /// Takes note of what has happened to objects.
     fn observe(&mut self, world: &World, now: i64) {
         let journal = world.objects.journal();
-        for change in &journal[self.observed..] {
-            let Some(id) = &change.app else { continue };
-            if change.resource == "app" && change.action == Action::Create && !self.places.contains_key(id) {
-                let profile = company::stranger(&change.data, &mut self.chance);
-                self.add(company::adopt(&change.data, profile, &self.chance));
+        for entry in &journal[self.observed..] {
+            let Some(app) = entry.app.as_deref() else { continue };
+            let object = world.objects.get(entry.resource, &entry.id).unwrap_or(&Value::Null);
+            if entry.resource == "app" && !object.is_null() && !self.places.contains_key(app) {
+                let profile = company::stranger(object, &mut self.chance);
+                self.add(company::adopt(object, profile, &self.chance));
             }
-            let Some(&place) = self.places.get(id) else { continue };
-            let is_history = change.at.as_microsecond() < self.step_began;
-            self.apps[place].observe(place, change, now, is_history, &mut self.agenda);
-            let is_deploy = change.resource == "release"
-                && change.action == Action::Create
-                && app::text(&change.data, "description").starts_with("Deploy");
+            let Some(&place) = self.places.get(app) else { continue };
+            let is_history = entry.at.as_microsecond() < self.step_began;
+            let news = News { resource: entry.resource, id: &entry.id, action: entry.action, object, is_history };
+            self.apps[place].observe(place, &news, now, &mut self.agenda);
+            let is_deploy =
+                entry.resource == "release" && entry.action == Action::Create && app::text(object, "description").starts_with("Deploy");
             if is_deploy && !is_history {
                 self.release_phase(place, now);
             }

@@ -9,7 +9,7 @@ use super::company::Profile;
 use super::gauges::Gauges;
 use super::stores::Store;
 use crate::world::Chance;
-use crate::world::event::{Action, Change};
+use crate::world::event::Action;
 
 /// An app that lives.
 pub(super) struct App {
@@ -17,8 +17,8 @@ pub(super) struct App {
     pub(super) id: String,
     /// What it is like.
     pub(super) profile: Profile,
-    /// The names under which it is asked; not empty.
-    pub(super) hosts: Vec<String>,
+    /// The names under which it is asked, the first of them Heroku's own; not empty.
+    pub(super) hosts: Vec<Host>,
     /// The chance of its traffic.
     pub(super) chance: Chance,
     /// Its dynos, in the order of their first start.
@@ -39,6 +39,24 @@ pub(super) struct App {
     serial: u64,
     /// Dynos that run, by their places: web and the rest.
     up: [Vec<usize>; 2],
+}
+
+/// A name under which an app is asked.
+pub(super) struct Host {
+    /// The id of its domain in the API; none for Heroku's own.
+    domain: String,
+    pub(super) name: String,
+}
+
+/// What happened to an object.
+pub(super) struct News<'n> {
+    pub(super) resource: &'n str,
+    pub(super) id: &'n str,
+    pub(super) action: Action,
+    /// The object as it is now; null when it is gone.
+    pub(super) object: &'n Value,
+    /// Whether it happened before the story began.
+    pub(super) is_history: bool,
 }
 
 /// What an app may suffer from.
@@ -96,7 +114,7 @@ impl App {
         Self {
             id,
             profile,
-            hosts: vec![host],
+            hosts: vec![Host { domain: String::new(), name: host }],
             chance,
             dynos: Vec::new(),
             stores: Vec::new(),
@@ -143,25 +161,25 @@ impl App {
         self.troubles.leak && dyno.process_type == if self.profile.kind.jobs.is_empty() { "web" } else { "worker" }
     }
 
-    /// Takes note of what happened to one of its objects. `now` is never before the story's beginning, and a change before it
-    /// is history.
-    pub(super) fn observe(&mut self, place: usize, change: &Change, now: i64, is_history: bool, agenda: &mut Agenda) {
-        let data = &change.data;
-        match (change.resource, change.action) {
+    /// Takes note of what happened to one of its objects. `now` is never before the story's beginning.
+    pub(super) fn observe(&mut self, place: usize, news: &News<'_>, now: i64, agenda: &mut Agenda) {
+        match (news.resource, news.action) {
             ("app", Action::Destroy) => self.is_gone = true,
-            ("app", _) => self.is_in_maintenance = data["maintenance"] == true,
-            ("dyno", Action::Destroy) => self.dynos.retain(|dyno| dyno.id != change.id),
-            ("dyno", _) => self.observe_dyno(place, change, now, is_history, agenda),
-            ("release", Action::Create) => self.observe_release(place, data, now, agenda),
-            ("add-on", Action::Create) => self.observe_addon(place, data, now, agenda),
-            ("add-on", Action::Destroy) => self.stores.retain(|store| store.addon != text(data, "name")),
-            ("domain", Action::Create) if !self.hosts.iter().any(|host| host == text(data, "hostname")) => {
-                self.hosts.push(text(data, "hostname").to_owned());
+            ("dyno", Action::Destroy) => self.dynos.retain(|dyno| dyno.id != news.id),
+            ("add-on", Action::Destroy) => self.stores.retain(|store| store.id != news.id),
+            ("domain", Action::Destroy) => self.hosts.retain(|host| host.domain != news.id),
+            // What is gone by now was not there for long enough to matter.
+            _ if news.object.is_null() => {}
+            ("app", _) => self.is_in_maintenance = news.object["maintenance"] == true,
+            ("dyno", _) => self.observe_dyno(place, news, now, agenda),
+            ("release", Action::Create) => self.observe_release(place, news.object, now, agenda),
+            ("add-on", Action::Create) => self.observe_addon(place, news, now, agenda),
+            ("domain", Action::Create) if text(news.object, "hostname") != self.hosts[0].name => {
+                self.hosts.push(Host { domain: news.id.to_owned(), name: text(news.object, "hostname").to_owned() });
             }
-            ("domain", Action::Destroy) if self.hosts.len() > 1 => self.hosts.retain(|host| host != text(data, "hostname")),
             _ => {}
         }
-        if change.resource == "dyno" {
+        if news.resource == "dyno" {
             for (web, up) in [true, false].into_iter().zip(&mut self.up) {
                 let is_meant = |dyno: &Dyno| dyno.state == DynoState::Up && dyno.is_permanent() && (dyno.process_type == "web") == web;
                 *up = self.dynos.iter().enumerate().filter(|(_, dyno)| is_meant(dyno)).map(|(place, _)| place).collect();
@@ -169,20 +187,20 @@ impl App {
         }
     }
 
-    fn observe_dyno(&mut self, place: usize, change: &Change, now: i64, is_history: bool, agenda: &mut Agenda) {
-        let state = match text(&change.data, "state") {
+    fn observe_dyno(&mut self, place: usize, news: &News<'_>, now: i64, agenda: &mut Agenda) {
+        let state = match text(news.object, "state") {
             "up" => DynoState::Up,
             "crashed" => DynoState::Crashed,
             _ => DynoState::Between,
         };
-        let known = self.dynos.iter().position(|dyno| dyno.id == change.id).unwrap_or_else(|| {
+        let known = self.dynos.iter().position(|dyno| dyno.id == news.id).unwrap_or_else(|| {
             self.dynos.push(Dyno {
-                id: change.id.clone(),
-                name: text(&change.data, "name").to_owned(),
-                process_type: text(&change.data, "type").to_owned(),
+                id: news.id.to_owned(),
+                name: text(news.object, "name").to_owned(),
+                process_type: text(news.object, "type").to_owned(),
                 state: DynoState::Between,
                 serial: 0,
-                gauges: Gauges::new(text(&change.data, "size"), &mut self.chance),
+                gauges: Gauges::new(text(news.object, "size"), &mut self.chance),
             });
             self.dynos.len() - 1
         });
@@ -192,12 +210,12 @@ impl App {
         if has_started {
             self.serial += 1;
             dyno.serial = self.serial;
-            dyno.gauges = Gauges::new(text(&change.data, "size"), &mut self.chance);
+            dyno.gauges = Gauges::new(text(news.object, "size"), &mut self.chance);
             agenda.add(now + seconds(20.0 * self.chance.fraction()), Task::Gauges(place, self.serial));
             if dyno.is_permanent() {
                 // Heroku cycles a dyno when it is 24 hours old, give or take 216 minutes. One that ran before the story began is of any age.
                 let age = 24.0 + 3.6 * self.chance.fraction();
-                let rest = if is_history { age * self.chance.fraction() } else { age };
+                let rest = if news.is_history { age * self.chance.fraction() } else { age };
                 agenda.add(now + seconds(3600.0 * rest), Task::Cycle(place, self.serial));
             }
         }
@@ -218,9 +236,9 @@ impl App {
         }
     }
 
-    fn observe_addon(&mut self, place: usize, addon: &Value, now: i64, agenda: &mut Agenda) {
+    fn observe_addon(&mut self, place: usize, news: &News<'_>, now: i64, agenda: &mut Agenda) {
         self.serial += 1;
-        let Some(store) = Store::of(addon, self.serial, &mut self.chance) else { return };
+        let Some(store) = Store::of(news.id, news.object, self.serial, &mut self.chance) else { return };
         agenda.add(now + seconds(60.0 * self.chance.fraction()), Task::Store(place, self.serial));
         if store.is_postgres {
             agenda

@@ -3,12 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::agenda::{Agenda, HOUR, MINUTE, Pen};
-use super::app::{App, text};
+use super::app::{App, News, text};
 use super::kinds::{KINDS, Kind};
 use super::text::moment;
 use super::{curve, database_log, gauges, request, stores, voices};
 use crate::world::actions::Scale;
-use crate::world::event::{Action, Actor, Change};
+use crate::world::event::{Action, Actor};
 use crate::world::{Chance, World, WorldOptions};
 
 /// What an app is like.
@@ -149,10 +149,8 @@ fn lines_per_request(kind: &'static Kind) -> f64 {
     app.version = 2;
     for process_type in ["web", "worker"] {
         let data = json!({ "name": process_type, "type": process_type, "state": "up" });
-        let id = process_type.to_owned();
-        let actor = Actor { id: String::new(), email: String::new() };
-        let change = Change { at: moment(0), resource: "dyno", id, app: None, action: Action::Create, actor, data, previous: Value::Null };
-        app.observe(0, &change, 0, true, &mut Agenda::default());
+        let news = News { resource: "dyno", id: process_type, action: Action::Create, object: &data, is_history: true };
+        app.observe(0, &news, 0, &mut Agenda::default());
     }
     let mut pen = Pen::new(0);
     for at in 0..TRIES {

@@ -264,7 +264,7 @@ fn client(chance: &mut Chance) -> String {
 /// The router's line.
 fn route(app: &mut App, request: &Request, pen: &mut Pen) {
     let chance = &mut app.chance;
-    let host = chance.one_of(&app.hosts);
+    let host = &chance.one_of(&app.hosts).name;
     let text = &mut pen.text;
     let reached = request.error.map_or(Reached::Yes, |error| error.reached);
     match request.error {

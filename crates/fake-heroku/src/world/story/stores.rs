@@ -11,6 +11,8 @@ pub(super) const SECONDS_BETWEEN: f64 = 60.0;
 
 /// A data store of an app.
 pub(super) struct Store {
+    /// The add-on's id in the API.
+    pub(super) id: String,
     /// Its number in the app.
     pub(super) serial: u64,
     /// The add-on's name, such as `postgresql-flat-31415`.
@@ -35,7 +37,7 @@ pub(super) struct Store {
 
 impl Store {
     /// The store that an add-on is; `None` when it is something else.
-    pub(super) fn of(addon: &Value, serial: u64, chance: &mut Chance) -> Option<Self> {
+    pub(super) fn of(id: &str, addon: &Value, serial: u64, chance: &mut Chance) -> Option<Self> {
         let plan = text(&addon["plan"], "name");
         let is_postgres = plan.starts_with("heroku-postgresql");
         if !is_postgres && !plan.starts_with("heroku-redis") {
@@ -45,6 +47,7 @@ impl Store {
         let otherwise = if is_postgres { "DATABASE" } else { "REDIS" };
         let is_small = plan.contains("essential") || plan.contains("mini");
         Some(Self {
+            id: id.to_owned(),
             serial,
             addon: text(addon, "name").to_owned(),
             source: config_var.and_then(|name| name.strip_suffix("_URL")).unwrap_or(otherwise).to_owned(),

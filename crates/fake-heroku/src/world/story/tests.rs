@@ -6,8 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::agenda::{HOUR, MINUTE, SECOND};
+use super::app::News;
 use super::{Story, company};
-use crate::world::event::{Action, Actor, Change, Event, Line, Measured};
+use crate::world::event::{Action, Event, Line, Measured};
 use crate::world::{Chance, World, WorldOptions};
 
 /// 2026-11-18, a Wednesday.
@@ -61,11 +62,9 @@ fn world(seed: u64, apps: usize, lines_per_second: f64) -> World {
 
 /// What the journal would tell the story.
 fn tell(story: &mut Story, place: usize, resource: &'static str, action: Action, data: Value) {
-    let actor = Actor { id: String::new(), email: String::new() };
-    let id = data["id"].as_str().unwrap().to_owned();
-    let (now, at) = (story.step_began, super::moment(story.step_began));
-    let change = Change { at, resource, id, app: None, action, actor, data, previous: Value::Null };
-    story.apps[place].observe(place, &change, now, true, &mut story.agenda);
+    let (id, now) = (data["id"].as_str().unwrap().to_owned(), story.step_began);
+    let news = News { resource, id: &id, action, object: &data, is_history: true };
+    story.apps[place].observe(place, &news, now, &mut story.agenda);
 }
 
 fn after(world: &World, micros: i64) -> Timestamp {

@@ -22,7 +22,9 @@ impl StoryClock {
 
     /// How late it is in the story. It never overtakes our own time: a log line from tomorrow would be a fault, not a story.
     pub(crate) fn now(&self) -> Timestamp {
-        let running = self.running_since.map_or(SignedDuration::ZERO, |since| SignedDuration::try_from(since.elapsed()).unwrap_or(SignedDuration::MAX));
+        let running = self
+            .running_since
+            .map_or(SignedDuration::ZERO, |since| SignedDuration::try_from(since.elapsed()).unwrap_or(SignedDuration::MAX));
         let told = self.told.saturating_add(running).as_secs_f64() * self.speed;
         let told = SignedDuration::try_from_secs_f64(told).unwrap_or(SignedDuration::MAX);
         let latest = Timestamp::now().max(self.begins_at);

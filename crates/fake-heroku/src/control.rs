@@ -10,6 +10,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use hyper::{Method, Response, StatusCode};
@@ -62,7 +63,7 @@ fn status(shared: &Shared) -> Value {
     json!({
         "story_time": clock.now().to_string(),
         "is_running": clock.is_running(),
-        "lines": *lock(&shared.lines),
+        "lines": shared.lines.load(Relaxed),
         "drains": shared.logplex.counts(),
         "webhooks": shared.webhooks.counts(),
         "telemetry": shared.telemetry.counts(),
@@ -77,7 +78,7 @@ fn journal(shared: &Shared) -> Value {
         entries
             .map(|change| json!({
                 "at": change.at.to_string(), "resource": change.resource, "id": change.id, "app": change.app,
-                "action": change.action.as_str(), "actor": change.actor.email, "data": change.data, "previous": change.previous,
+                "action": change.action.as_str(), "actor": change.actor.email, "fields": change.fields(),
             }))
             .collect::<Vec<_>>()
     )

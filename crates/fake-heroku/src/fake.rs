@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::StoryClock;
 use crate::faults::{Fault, Faults, Strike};
-use crate::logplex::{DrainCounts, Logplex};
+use crate::logplex::{DrainCounts, Logplex, LogplexOptions};
 use crate::platform::{Api, ApiOptions};
 use crate::server;
 use crate::telemetry::Telemetry;
@@ -87,7 +88,7 @@ pub(crate) struct Shared {
     pub(crate) webhooks: Webhooks,
     pub(crate) telemetry: Telemetry,
     pub(crate) faults: Faults,
-    pub(crate) lines: Arc<Mutex<u64>>,
+    pub(crate) lines: Arc<AtomicU64>,
 }
 
 impl FakeHeroku {
@@ -108,10 +109,11 @@ impl FakeHeroku {
         };
         let founded = tokio::task::spawn_blocking(move || World::new(&world)).await.map_err(io::Error::other)?;
         let world = Arc::new(Mutex::new(founded));
-        let logplex = Logplex::new(options.seed, faults.clone());
+        let logplex = LogplexOptions { record: options.record, ..LogplexOptions::new(options.seed) };
+        let logplex = Logplex::with_options(logplex, faults.clone());
         let shared = Shared {
             webhooks: Webhooks::new(faults.clone(), Arc::clone(&world)),
-            telemetry: Telemetry::new(faults.clone()),
+            telemetry: Telemetry::new(faults.clone(), Arc::clone(&world)),
             clock: Arc::new(Mutex::new(StoryClock::new(options.begins_at, options.speed))),
             world,
             logplex,
@@ -125,7 +127,7 @@ impl FakeHeroku {
             two_factor: options.two_factor,
             maintenance: options.maintenance,
         };
-        let api = Api::new(Arc::clone(&shared.world), shared.logplex.clone(), shared.faults.clone(), api);
+        let api = Api::new(api, Arc::clone(&shared.world), shared.logplex.clone(), shared.faults.clone());
         let tasks = vec![tokio::spawn(shared.clone().tell()), tokio::spawn(server::run(listener, shared.clone(), Arc::new(api)))];
         Ok(Self { shared, address, tasks })
     }
@@ -189,7 +191,7 @@ impl FakeHeroku {
     /// Lines that the story has told so far.
     #[must_use]
     pub fn lines(&self) -> u64 {
-        *lock(&self.shared.lines)
+        self.shared.lines.load(Relaxed)
     }
 
     /// Stops the story; drains, webhooks and the API go on.
@@ -238,7 +240,7 @@ impl Shared {
             Event::Line(line) => {
                 self.logplex.take(line);
                 self.telemetry.line(line);
-                *lock(&self.lines) += 1;
+                self.lines.fetch_add(1, Relaxed);
             }
             Event::Changed(change) => {
                 self.attach(change);
@@ -258,13 +260,25 @@ impl Shared {
             }
             ("log-drain", Action::Destroy) => self.logplex.remove_drain(&change.id),
             ("telemetry-drain", Action::Create | Action::Update) => {
-                let signals: Vec<String> = change.data["signals"].as_array().into_iter().flatten().map(text).collect();
                 self.telemetry.remove(&change.id);
-                self.telemetry.add(&change.id, &text(&change.data["owner"]["id"]), &change.data["exporter"], &signals);
+                for app in self.covered_by(&change.data["owner"]) {
+                    // The API has refused what no drain can be made of.
+                    let _ = self.telemetry.add(&change.id, &app, &change.data["exporter"], &change.data["signals"]);
+                }
             }
             ("telemetry-drain", Action::Destroy) => self.telemetry.remove(&change.id),
             _ => {}
         }
+    }
+
+    /// The apps whose signals go to a telemetry drain: its own, or all of its space.
+    fn covered_by(&self, owner: &Value) -> Vec<String> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        if owner["type"] != "space" {
+            return vec![text(&owner["id"])];
+        }
+        let world = lock(&self.world);
+        world.objects().all("app").filter(|app| app["space"]["id"] == owner["id"]).map(|app| text(&app["id"])).collect()
     }
 
     pub(crate) fn add_drain(&self, app: &str, url: &str) -> Result<String, Refusal> {

@@ -17,15 +17,20 @@
 
 pub mod catalogue;
 mod client;
+mod clock;
+mod control;
+pub mod fake;
 pub mod faults;
 mod http;
 pub mod logplex;
+pub mod platform;
 #[cfg(test)]
 mod receiver;
+mod server;
 pub mod telemetry;
 pub mod webhooks;
-pub mod platform;
 pub mod world;
 
-pub use faults::{Fault, Faults};
+pub use fake::{FakeHeroku, FakeOptions};
+pub use faults::{Fault, Faults, Strike};
 pub use world::{Actor, Change, Event, Line, Refusal, World, WorldOptions};

@@ -66,8 +66,16 @@ impl Drain {
         let trouble = target.as_ref().err().cloned().unwrap_or_default();
         let mailbox = Arc::new(Mailbox { machine: Mutex::new(machine), news: Notify::new(), trouble: Mutex::new(trouble) });
         let task = target.ok().map(|target| {
-            let driver =
-                Driver { mailbox: Arc::clone(&mailbox), sender, target, means, connection: None, attempts: 0, last_good: None, is_shrunk: false };
+            let driver = Driver {
+                mailbox: Arc::clone(&mailbox),
+                sender,
+                target,
+                means,
+                connection: None,
+                attempts: 0,
+                last_good: None,
+                is_shrunk: false,
+            };
             tokio::spawn(driver.run())
         });
         Self { id: id.to_owned(), token, app: app.to_owned(), mailbox, task }

@@ -111,20 +111,6 @@ impl World {
         self.events.push(Event::Changed(change));
         data
     }
-    /// What Heroku does with each dyno about once a day: `Cycling`.
-    pub fn cycle(&mut self, app: &str, dyno: &str) -> Result<(), Refusal> {
-        let _ = (app, dyno);
-        Err(Refusal::invalid("not yet"))
-    }
-    /// A dyno's process ends by itself; Heroku tries it again soon after.
-    pub fn crash(&mut self, app: &str, dyno: &str, status: u8) -> Result<(), Refusal> {
-        let _ = (app, dyno, status);
-        Err(Refusal::invalid("not yet"))
-    }
-    /// Lets everything happen that is due by `to`, each at its own time.
-    pub(crate) fn do_due(&mut self, to: jiff::Timestamp) {
-        self.now = self.now.max(to);
-    }
 }
 
 /// The fields of a JSON object; of anything else, none.

@@ -56,6 +56,8 @@ pub(crate) enum Output {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Show all of it: a Heroku on this machine, its drains, the tables they fill. No account, no configuration
+    Demo(DemoArgs),
     /// Bring log files, saved drain bodies or standard input into the lake
     Import(ImportArgs),
     /// Receive HTTPS log drains and keep the lake current until stopped
@@ -72,6 +74,8 @@ pub(crate) enum Verb {
     Rejects(RejectsVerb),
     /// Show the spool's depth, each table's freshness and the recent rates
     Status,
+    /// Be a Heroku on this machine, for tests: log drains, Platform API, log sessions, webhooks, telemetry, with faults on demand
+    FakeHeroku(FakeHerokuArgs),
     /// Print the configuration's reference, or its JSON Schema
     Schema,
     /// Print a completion script for a shell
@@ -79,6 +83,75 @@ pub(crate) enum Verb {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+impl Global {
+    /// Whether colours are not wanted.
+    #[must_use]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+    }
+}
+
+/// Flags of `demo`.
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// End by itself after this time, such as 60s or 5m; without it, q or Ctrl-C ends it
+    #[arg(long = "for", value_name = "TIME")]
+    pub(crate) ends_after: Option<String>,
+    /// The folder for the lake and the spool; that of an earlier demo is emptied
+    #[arg(long, value_name = "DIR", default_value = "./freshet-demo")]
+    pub(crate) dir: PathBuf,
+    /// Where all chance comes from: the same seed tells the same story
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Apps of the company
+    #[arg(long, value_name = "COUNT", default_value_t = 6)]
+    pub(crate) apps: usize,
+    /// Log lines per second, on the average of a story's day
+    #[arg(long, value_name = "LINES/S", default_value_t = 500.0)]
+    pub(crate) rate: f64,
+    /// Seconds of the story in one second
+    #[arg(long, value_name = "FACTOR", default_value_t = 60.0)]
+    pub(crate) speed: f64,
+}
+
+/// Flags of `fake-heroku`.
+#[derive(Args, Debug)]
+pub(crate) struct FakeHerokuArgs {
+    /// Port on 127.0.0.1; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 5858)]
+    pub(crate) port: u16,
+    /// Where all chance comes from: the same seed tells the same story
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Seconds of the story in one second. It begins so much earlier that it reaches the present after an hour
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    pub(crate) speed: f64,
+    /// Apps of the company
+    #[arg(long, value_name = "COUNT", default_value_t = 4)]
+    pub(crate) apps: usize,
+    /// Log lines per second, on the average of a story's day
+    #[arg(long, value_name = "LINES/S", default_value_t = 50.0)]
+    pub(crate) rate: f64,
+    /// A drain for every app from the beginning; {app} stands for the app's name
+    #[arg(long, value_name = "URL")]
+    pub(crate) drain: Vec<String>,
+    /// The only API token to take; without one, any
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) token: Option<String>,
+    /// API requests per hour
+    #[arg(long, value_name = "COUNT", default_value_t = 4500)]
+    pub(crate) rate_limit: u32,
+    /// The second factor that the API asks for
+    #[arg(long, value_name = "CODE")]
+    pub(crate) two_factor: Option<String>,
+    /// Answer every API request as in maintenance
+    #[arg(long)]
+    pub(crate) maintenance: bool,
+    /// A fault and how likely it is each time, such as drain-reset=0.05; `--fault list` lists them
+    #[arg(long, value_name = "NAME=PROBABILITY")]
+    pub(crate) fault: Vec<String>,
 }
 
 /// Flags of `import`.

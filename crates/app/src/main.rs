@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod daemon;
 mod demo;
+mod demo;
 mod exit;
 mod lake;
 mod logging;
@@ -31,8 +32,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(&cli.global, matches!(cli.verb, Verb::Run(_)));
-    let ended = dispatch(&cli);
+    let ended = start_log(&cli).and_then(|()| dispatch(&cli));
     match ended {
         Ok(exit) => exit.into(),
         Err(error) => {
@@ -41,6 +41,16 @@ fn main() -> ExitCode {
             exit::code_of(&error).into()
         }
     }
+}
+
+/// The log goes to standard error, except while the demo draws its picture there.
+fn start_log(cli: &Cli) -> anyhow::Result<()> {
+    let file = match &cli.verb {
+        Verb::Demo(args) if demo::is_picture(&cli.global) => Some(demo::log_file(args)?),
+        _ => None,
+    };
+    logging::start(&cli.global, matches!(cli.verb, Verb::Run(_)) || file.is_some(), file);
+    Ok(())
 }
 
 /// The error and its causes, each said once.
@@ -82,6 +92,11 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
 }
 
 async fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    match &cli.verb {
+        Verb::Demo(args) => return demo::run(&cli.global, args).await,
+        Verb::FakeHeroku(args) => return commands::fake_heroku::run(&cli.global, args).await,
+        _ => {}
+    }
     let settings = config::load(cli.global.config.as_deref())?;
     match &cli.verb {
         Verb::Import(args) => commands::import::run(&cli.global, &settings, args).await,
@@ -91,6 +106,6 @@ async fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Loads(args) => commands::loads::run(&cli.global, &settings, args).await,
         Verb::Rejects(verb) => commands::rejects::run(&cli.global, &settings, verb).await,
         Verb::Status => commands::status::run(&cli.global, &settings).await,
-        Verb::Schema | Verb::Completions { .. } => Ok(Exit::Ok),
+        Verb::Demo(_) | Verb::FakeHeroku(_) | Verb::Schema | Verb::Completions { .. } => Ok(Exit::Ok),
     }
 }

@@ -48,8 +48,7 @@ impl Printer {
     /// A printer as the flags and the terminal want it.
     #[must_use]
     pub(crate) fn new(global: &Global) -> Self {
-        let plain = global.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { output: global.output, quiet: global.quiet, colour: !plain && io::stdout().is_terminal() }
+        Self { output: global.output, quiet: global.quiet, colour: !global.is_plain() && io::stdout().is_terminal() }
     }
 
     /// Whether people read the result.

@@ -1,6 +1,7 @@
 //! Faults on demand: what goes wrong, where, how often and for how long.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,64 +9,97 @@ use serde::{Deserialize, Serialize};
 
 use crate::world::Chance;
 
-/// What can go wrong. The names are those of `--fault NAME=PROBABILITY` and of the control endpoint.
+/// What can go wrong; [`Fault::all`] says what each does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(into = "String", try_from = "String")]
+#[expect(missing_docs, reason = "the table below says it, once, for people who read `--fault list` too")]
 pub enum Fault {
-    /// A drain's request is sent in small pieces, with pauses.
     DrainSlow,
-    /// A drain's connection is reset while the body is sent.
     DrainReset,
-    /// A drain's request is sent whole, but the answer is not waited for: to Logplex that is a time-out, and it tries again.
     DrainTimeout,
-    /// An acknowledged frame is sent once more, with the same Frame-Id.
     DrainDuplicate,
-    /// A frame is held back and sent after the next one.
     DrainReorder,
-    /// `Logplex-Msg-Count` is not the number of messages.
     DrainWrongCount,
-    /// The length of a message is one too long or too short.
     DrainBadLength,
-    /// Bytes that are no message lie between two messages.
     DrainGarbage,
-    /// The time of a line is hours off, either way.
     DrainClockSkew,
-    /// The API answers 429.
-    #[serde(rename = "api-429")]
     Api429,
-    /// The API answers 500.
-    #[serde(rename = "api-500")]
     Api500,
-    /// The API answers 503, as in maintenance.
-    #[serde(rename = "api-503")]
     Api503,
-    /// The API's answer ends before its Content-Length.
     ApiTruncated,
-    /// The API takes seconds to answer.
     ApiSlow,
-    /// The API resets the connection.
     ApiReset,
-    /// An object has a field that no schema knows.
     ApiUnknownField,
-    /// A field has a value of another type.
     ApiOtherType,
-    /// An object vanishes between two pages of a list.
     ApiVanish,
-    /// A log session's stream is cut.
     SessionReset,
-    /// A webhook is delivered twice.
     WebhookDuplicate,
-    /// A webhook is signed with another secret.
     WebhookBadSignature,
-    /// An OTLP export is sent twice.
     TelemetryDuplicate,
+}
+
+const NAMES: [(Fault, &str, &str); 22] = [
+    (Fault::DrainSlow, "drain-slow", "A drain's request is sent in small pieces, with pauses."),
+    (Fault::DrainReset, "drain-reset", "A drain's connection is reset while the body is sent."),
+    (
+        Fault::DrainTimeout,
+        "drain-timeout",
+        "A drain's request is sent whole, but the answer is not waited for: to Logplex that is a time-out, and it tries again.",
+    ),
+    (Fault::DrainDuplicate, "drain-duplicate", "An acknowledged frame is sent once more, with the same Frame-Id."),
+    (Fault::DrainReorder, "drain-reorder", "A frame is held back and sent after the next one."),
+    (Fault::DrainWrongCount, "drain-wrong-count", "`Logplex-Msg-Count` is not the number of messages."),
+    (Fault::DrainBadLength, "drain-bad-length", "The length of a message is one too long or too short."),
+    (Fault::DrainGarbage, "drain-garbage", "Bytes that are no message lie between two messages."),
+    (Fault::DrainClockSkew, "drain-clock-skew", "The time of a line is hours off, either way."),
+    (Fault::Api429, "api-429", "The API answers 429."),
+    (Fault::Api500, "api-500", "The API answers 500."),
+    (Fault::Api503, "api-503", "The API answers 503, as in maintenance."),
+    (Fault::ApiTruncated, "api-truncated", "The API's answer ends before its Content-Length."),
+    (Fault::ApiSlow, "api-slow", "The API takes seconds to answer."),
+    (Fault::ApiReset, "api-reset", "The API resets the connection."),
+    (Fault::ApiUnknownField, "api-unknown-field", "An object has a field that no schema knows."),
+    (Fault::ApiOtherType, "api-other-type", "A field has a value of another type."),
+    (Fault::ApiVanish, "api-vanish", "An object vanishes between two pages of a list."),
+    (Fault::SessionReset, "session-reset", "A log session's stream is cut."),
+    (Fault::WebhookDuplicate, "webhook-duplicate", "A webhook is delivered twice."),
+    (Fault::WebhookBadSignature, "webhook-bad-signature", "A webhook is signed with another secret."),
+    (Fault::TelemetryDuplicate, "telemetry-duplicate", "An OTLP export is sent twice."),
+];
+
+impl Fault {
+    /// Every fault: the name that flags and the control endpoint know it by, and what it does.
+    pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+        NAMES.iter().map(|(_, name, meaning)| (*name, *meaning))
+    }
 }
 
 impl FromStr for Fault {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        serde_json::from_value(serde_json::Value::String(name.to_owned())).map_err(|error| error.to_string())
+        let found = NAMES.iter().find(|(_, known, _)| *known == name);
+        found.map(|(fault, _, _)| *fault).ok_or_else(|| format!("there is no fault {name:?}"))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(NAMES.iter().find(|(fault, _, _)| fault == self).map_or("", |(_, name, _)| name))
+    }
+}
+
+impl From<Fault> for String {
+    fn from(fault: Fault) -> Self {
+        fault.to_string()
+    }
+}
+
+impl TryFrom<String> for Fault {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        name.parse()
     }
 }
 
@@ -138,5 +172,30 @@ impl Faults {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_has_a_name_and_is_found_by_it() {
+        for (name, meaning) in Fault::all() {
+            let fault: Fault = name.parse().unwrap();
+            assert_eq!(fault.to_string(), name);
+            assert_eq!(serde_json::to_value(fault).unwrap(), name);
+            assert!(meaning.ends_with('.'), "{name}");
+        }
+        assert!("drain-on-fire".parse::<Fault>().is_err());
+    }
+
+    #[test]
+    fn a_fault_strikes_as_often_as_it_may_and_no_more() {
+        let faults = Faults::new(7);
+        assert!(!faults.strikes(Fault::DrainReset));
+        faults.set(BTreeMap::from([(Fault::DrainReset, Strike { probability: 1.0, times: Some(2) })]));
+        let struck = (0..5).filter(|_| faults.strikes(Fault::DrainReset)).count();
+        assert_eq!((struck, faults.struck()[&Fault::DrainReset]), (2, 2));
     }
 }

@@ -1,5 +1,6 @@
 //! One file per verb.
 
+pub(crate) mod fake_heroku;
 pub(crate) mod import;
 pub(crate) mod loads;
 pub(crate) mod query;

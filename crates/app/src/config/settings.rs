@@ -76,8 +76,13 @@ pub(crate) fn load(asked: Option<&Path>) -> anyhow::Result<Settings> {
         }
         None => ("the defaults".to_owned(), String::new()),
     };
+    checked(&name, &source)
+}
+
+/// The settings of one source, or all that is wrong with it.
+fn checked(name: &str, source: &str) -> anyhow::Result<Settings> {
     let mut problems = Vec::new();
-    let entries = read(&source, &mut problems);
+    let entries = read(source, &mut problems);
     let settings = settings(&Values { entries }, &mut problems);
     if problems.is_empty() {
         return Ok(settings);
@@ -88,6 +93,15 @@ pub(crate) fn load(asked: Option<&Path>) -> anyhow::Result<Settings> {
 }
 
 impl Settings {
+    /// The defaults, with commits as often as somebody watches.
+    ///
+    /// # Errors
+    /// None that a test would not find: the defaults are valid.
+    pub(crate) fn for_demo(drain_secret: &str) -> anyhow::Result<Self> {
+        let settings = checked("the defaults", "")?;
+        Ok(Self { drain_secret: Secret::new(drain_secret.to_owned()), load_age_max: Duration::from_secs(2), ..settings })
+    }
+
     /// The accepted passwords, read from where the file says they are.
     ///
     /// # Errors

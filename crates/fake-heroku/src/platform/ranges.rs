@@ -223,5 +223,3 @@ fn bad_range(range: &str) -> Refusal {
     )
 }
 
-#[cfg(test)]
-mod tests;

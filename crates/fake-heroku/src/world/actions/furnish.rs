@@ -10,14 +10,22 @@ const FURNISHED_APPS: usize = 3;
 
 impl World {
     /// Two pipelines over the first apps, and a few objects of the kinds that the story has no use for.
-    pub(in super::super) fn furnish_platform(&mut self) {
+    pub(crate) fn furnish_platform(&mut self) {
         let apps: Vec<_> = self.objects.all("app").cloned().collect();
         for app in apps.iter().take(FURNISHED_APPS) {
             self.furnish_app(app);
         }
+        if let Some(app) = apps.iter().find(|app| text(app, "generation") == "fir") {
+            let stack = reference(&app["stack"]);
+            let given = json!({ "digest": "sha256:fake", "image_repo": "fake/app", "stack": stack, "architecture": "arm64" });
+            self.put("oci-image", &[text(app, "id")], given);
+        }
         let (Some(owner), Some(team)) = (self.owner().cloned(), self.objects.all("team").next().cloned()) else { return };
         let generation = self.objects.all("generation").next().map(reference);
         for (name, apps) in [("storefront", apps.get(..2).unwrap_or(&apps)), ("back-office", apps.get(2..4).unwrap_or_default())] {
+            if apps.is_empty() {
+                continue;
+            }
             let given = json!({ "name": name, "owner": { "id": team["id"], "type": "team" }, "generation": generation });
             let pipeline = text(&self.put("pipeline", &[text(&team, "id")], given), "id").to_owned();
             for (app, stage) in apps.iter().zip(["staging", "production"]) {
@@ -43,14 +51,6 @@ impl World {
         let endpoint = json!({ "app": name, "name": "aardvark-1234", "certificate_chain": "-----BEGIN CERTIFICATE-----\nfake\n-----END CERTIFICATE-----\n" });
         self.put("sni-endpoint", &[id], endpoint);
         self.put("build-metadata", &[id], json!({ "app": name }));
-        if text(app, "generation") == "fir" {
-            let stack = reference(&app["stack"]);
-            self.put(
-                "oci-image",
-                &[id],
-                json!({ "digest": "sha256:fake", "image_repo": "fake/app", "stack": stack, "architecture": "arm64" }),
-            );
-        }
         let owner = self.owner().map(super::user);
         let transfer = json!({ "app": name, "owner": owner, "recipient": owner, "state": "declined" });
         self.put("app-transfer", &[id], transfer);

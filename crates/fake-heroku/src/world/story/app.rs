@@ -102,8 +102,8 @@ pub(super) enum DynoState {
 pub(super) enum NoDyno {
     /// All have crashed.
     Crashed,
-    /// They are starting.
-    Starting,
+    /// They are starting, the one of this place first.
+    Starting(usize),
     /// There are none.
     None,
 }
@@ -133,12 +133,11 @@ impl App {
         if !self.up[0].is_empty() {
             return Ok(*self.chance.one_of(&self.up[0]));
         }
-        let mut states = self.dynos.iter().filter(|dyno| dyno.process_type == "web").map(|dyno| dyno.state);
-        match states.next() {
-            None => Err(NoDyno::None),
-            Some(DynoState::Crashed) if states.all(|state| state == DynoState::Crashed) => Err(NoDyno::Crashed),
-            Some(_) => Err(NoDyno::Starting),
+        let mut web = self.dynos.iter().enumerate().filter(|(_, dyno)| dyno.process_type == "web").peekable();
+        if web.peek().is_none() {
+            return Err(NoDyno::None);
         }
+        web.find(|(_, dyno)| dyno.state != DynoState::Crashed).map_or(Err(NoDyno::Crashed), |(place, _)| Err(NoDyno::Starting(place)))
     }
 
     /// A running dyno of another type, by its place.
@@ -210,7 +209,8 @@ impl App {
         if has_started {
             self.serial += 1;
             dyno.serial = self.serial;
-            dyno.gauges = Gauges::new(text(news.object, "size"), &mut self.chance);
+            let cold = Gauges::new(text(news.object, "size"), &mut self.chance);
+            dyno.gauges = if news.is_history { cold.warm() } else { cold };
             agenda.add(now + seconds(20.0 * self.chance.fraction()), Task::Gauges(place, self.serial));
             if dyno.is_permanent() {
                 // Heroku cycles a dyno when it is 24 hours old, give or take 216 minutes. One that ran before the story began is of any age.

@@ -272,7 +272,7 @@ fn perform(world: &mut World, by: &Actor, people: &[Actor], app: &str, profile: 
         Deed::Found => Ok(Value::Null),
         Deed::AddOn(plan) => world.create_addon(by, app, plan, None, None),
         Deed::Configure(vars) => world.set_config(by, app, &vars),
-        Deed::Deploy(commit) => world.release(by, app, &format!("Deploy {}", &commit[..8])),
+        Deed::Deploy(commit) => world.build(by, app, &commit, true),
         Deed::Scale => {
             let wanted: Vec<Scale> = (profile.formation.iter())
                 .map(|(process_type, quantity, size)| Scale {

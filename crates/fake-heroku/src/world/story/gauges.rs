@@ -8,8 +8,8 @@ use crate::world::event::Measured;
 /// Seconds between two measurements, as Heroku makes them.
 pub(super) const SECONDS_BETWEEN: f64 = 20.0;
 
-/// The part of its quota by which a leaking dyno grows in a minute: it has exceeded it after some eight minutes.
-const LEAK_PER_MINUTE: f64 = 0.065;
+/// The part of its quota by which a leaking dyno grows in a minute: it has exceeded it after some six minutes.
+const LEAK_PER_MINUTE: f64 = 0.08;
 
 /// The part of the quota above which a dyno is killed.
 const VASTLY: f64 = 2.0;
@@ -55,6 +55,13 @@ impl Gauges {
             pages_in: chance.between(60_000, 90_000),
             pages_out: chance.between(30_000, 45_000),
         }
+    }
+
+    /// Of a dyno that has run for a while.
+    pub(super) fn warm(mut self) -> Self {
+        self.rss_mb = self.warm_mb;
+        self.load = [0.4; 3];
+        self
     }
 
     fn go_on(&mut self, seconds: f64, leaks: bool, busy: f64, chance: &mut Chance) -> Memory {
@@ -148,8 +155,8 @@ mod tests {
         let mut gauges = Gauges::new("Standard-1X", &mut chance);
         let seen: Vec<Memory> = (0..120).map(|_| gauges.go_on(SECONDS_BETWEEN, true, 1.0, &mut chance)).collect();
         let first = |memory| seen.iter().position(|seen| *seen == memory).unwrap() as f64 * SECONDS_BETWEEN / 60.0;
-        assert!((5.0..14.0).contains(&first(Memory::Exceeded)), "R14 after {} min", first(Memory::Exceeded));
-        assert!((18.0..32.0).contains(&first(Memory::VastlyExceeded)), "R15 after {} min", first(Memory::VastlyExceeded));
+        assert!((3.0..10.0).contains(&first(Memory::Exceeded)), "R14 after {} min", first(Memory::Exceeded));
+        assert!((14.0..26.0).contains(&first(Memory::VastlyExceeded)), "R15 after {} min", first(Memory::VastlyExceeded));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::people::{on_call, version_before};
 use crate::world::World;
 
 /// The first incidents follow one another quickly, so that a short demonstration shows each kind.
-const FIRST: [(i64, Trouble); 3] = [(45 * SECOND, Trouble::Leak), (90 * SECOND, Trouble::BadRelease), (12 * MINUTE, Trouble::Database)];
+const FIRST: [(i64, Trouble); 3] = [(20 * SECOND, Trouble::Leak), (90 * SECOND, Trouble::BadRelease), (12 * MINUTE, Trouble::Database)];
 
 /// Between later ones so much time passes on average, in seconds.
 const SECONDS_BETWEEN: f64 = 3.0 * 3_600.0;

@@ -19,7 +19,7 @@ impl Story {
     /// Somebody works on an app, or does not: it is night.
     pub(super) fn work(&mut self, world: &mut World, place: usize, at: i64) {
         let rank = place as f64 + 1.0;
-        self.agenda.add(at + seconds(self.chance.waiting(3_600.0 * 1.2 * rank.sqrt())), Task::Person(place));
+        self.agenda.add(at + seconds(self.chance.waiting(3_600.0 * 2.0 * rank.powf(0.6))), Task::Person(place));
         let people = world.people();
         if people.is_empty() || !self.chance.happens(curve::working(at)) {
             return;
@@ -27,9 +27,9 @@ impl Story {
         let by = self.chance.one_of(&people).clone();
         let app = self.apps[place].id.clone();
         match self.chance.between(0, 99) {
-            0..=49 => _ = world.build(&by, &app, &self.chance.hex(40), true),
-            50..=55 => _ = world.build(&by, &app, &self.chance.hex(40), false),
-            56..=69 => {
+            0..=47 => _ = world.build(&by, &app, &self.chance.hex(40), true),
+            48..=57 => _ = world.build(&by, &app, &self.chance.hex(40), false),
+            58..=69 => {
                 let name = *self.chance.one_of(self.apps[place].profile.kind.config);
                 let value = json!(self.chance.between(1, 90).to_string());
                 _ = world.set_config(&by, &app, &Map::from_iter([(name.to_owned(), value)]));
@@ -97,7 +97,11 @@ impl Story {
         self.agenda.add(at + seconds(self.chance.waiting(40.0 * 3_600.0)), Task::Crash(place));
         let app = &self.apps[place];
         let is_up = |dyno: &Dyno| dyno.state == DynoState::Up && dyno.is_permanent();
-        let Some(dyno) = app.dynos.iter().rposition(is_up) else { return };
+        let up: Vec<usize> = (0..app.dynos.len()).filter(|dyno| is_up(&app.dynos[*dyno])).collect();
+        if up.is_empty() {
+            return;
+        }
+        let dyno = *self.chance.one_of(&up);
         traces::of_crash(app, dyno, at, &mut self.pen);
         _ = world.crash(&app.id, &app.dynos[dyno].id, 1);
     }
@@ -165,9 +169,12 @@ impl Story {
     }
 }
 
-/// The version of the deploy before the present release.
+/// The version of the last deploy before the present release to which one can go back.
 pub(super) fn version_before(world: &World, app: &str, current: u64) -> Option<u64> {
-    let versions = world.objects.of("release", app).filter(|release| text(release, "description").starts_with("Deploy"));
+    let versions = world
+        .objects
+        .of("release", app)
+        .filter(|release| text(release, "description").starts_with("Deploy") && release["slug"].is_object());
     versions.filter_map(|release| release["version"].as_u64()).filter(|version| *version < current).max()
 }
 

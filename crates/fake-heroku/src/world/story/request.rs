@@ -132,8 +132,13 @@ fn receive(app: &mut App, at: i64) -> Request {
         path: path(endpoint.path, chance),
         id: chance.uuid(),
         client: client(chance),
-        dyno: dyno.ok(),
-        connect_ms: if chance.happens(0.002) { chance.between(3, 1_500) } else { chance.between(0, 2) },
+        dyno: dyno.or_else(|none| if let NoDyno::Starting(place) = none { Ok(place) } else { Err(none) }).ok(),
+        connect_ms: match dyno {
+            // The router waits for a dyno that starts.
+            Err(NoDyno::Starting(_)) => chance.between(900, 9_000),
+            _ if chance.happens(0.002) => chance.between(3, 1_500),
+            _ => chance.between(0, 2),
+        },
         service_ms: 0,
         status: endpoint.status,
         bytes: chance.around(endpoint.bytes, 0.3) as u64,
@@ -158,11 +163,10 @@ fn receive(app: &mut App, at: i64) -> Request {
         _ if !has_releases => Some(&BLANK),
         Err(NoDyno::Crashed) => Some(&CRASHED),
         Err(NoDyno::None) => Some(&NO_WEB),
-        // The router waits for a dyno that starts, and nearly always it comes.
-        Err(NoDyno::Starting) => Some(&BOOT),
-        Ok(_) if service >= TIMEOUT_MS || chance.happens(hangs) => Some(&TIMEOUT),
-        Ok(_) if hangs > 0.0 && chance.happens(0.0005) => Some(&BACKLOG),
-        Ok(_) => by_chance(chance),
+        Err(NoDyno::Starting(_)) if chance.happens(0.02) => Some(&BOOT),
+        _ if service >= TIMEOUT_MS || chance.happens(hangs) => Some(&TIMEOUT),
+        _ if hangs > 0.0 && chance.happens(0.0005) => Some(&BACKLOG),
+        _ => by_chance(chance),
     };
     if request.lacks_connection {
         service = service.max(5_000.0 + chance.waiting(200.0));

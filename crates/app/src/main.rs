@@ -6,11 +6,13 @@ mod commands;
 mod config;
 mod daemon;
 mod exit;
+mod heroku_api;
 mod lake;
 mod logging;
 mod output;
 mod progress;
 mod signals;
+mod web;
 mod when;
 
 use std::io::Write as _;
@@ -80,6 +82,12 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
 }
 
 async fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    // What makes a configuration, or looks for what is wrong with it, does not need a good one.
+    match &cli.verb {
+        Verb::Check(args) => return commands::check::run(&cli.global, args).await,
+        Verb::Init(args) => return commands::init::run(&cli.global, args).await,
+        _ => {}
+    }
     let settings = config::load(cli.global.config.as_deref())?;
     match &cli.verb {
         Verb::Import(args) => commands::import::run(&cli.global, &settings, args).await,
@@ -89,6 +97,6 @@ async fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Loads(args) => commands::loads::run(&cli.global, &settings, args).await,
         Verb::Rejects(verb) => commands::rejects::run(&cli.global, &settings, verb).await,
         Verb::Status => commands::status::run(&cli.global, &settings).await,
-        Verb::Schema | Verb::Completions { .. } => Ok(Exit::Ok),
+        Verb::Check(_) | Verb::Init(_) | Verb::Schema | Verb::Completions { .. } => Ok(Exit::Ok),
     }
 }

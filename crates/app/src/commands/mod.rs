@@ -1,6 +1,8 @@
 //! One file per verb.
 
+pub(crate) mod check;
 pub(crate) mod import;
+pub(crate) mod init;
 pub(crate) mod loads;
 pub(crate) mod query;
 pub(crate) mod rejects;

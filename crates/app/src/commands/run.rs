@@ -28,7 +28,7 @@ use crate::signals::Signals;
 pub(crate) async fn run(global: &Global, settings: &Settings, args: &RunArgs) -> anyhow::Result<Exit> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // Everything that can be wrong with the settings is found before anything is made on disk.
-    let drain = drain_options(settings, listen_address(settings, args)?)?;
+    let drain = drain_options(settings, listen_address(settings, args.listen.as_deref())?)?;
     let place = lake::place(global, settings);
     let lake = lake::open(&place)?;
     let spool = Arc::new(open_spool(&global.data_dir, settings, &clock)?);
@@ -93,8 +93,11 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &RunArgs) ->
 }
 
 /// The address from the flag or the file, with the port of `$PORT` where that is set, as it is on Heroku.
-fn listen_address(settings: &Settings, args: &RunArgs) -> anyhow::Result<SocketAddr> {
-    if let Some(listen) = &args.listen {
+///
+/// # Errors
+/// The flag is no address, or `$PORT` no port.
+pub(super) fn listen_address(settings: &Settings, flag: Option<&str>) -> anyhow::Result<SocketAddr> {
+    if let Some(listen) = flag {
         return listen.parse().map_err(|_| {
             Failure::error(Exit::BadConfig, format!("--listen wants an address and a port such as 0.0.0.0:8080, not {listen:?}"))
         });

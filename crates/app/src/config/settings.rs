@@ -240,6 +240,10 @@ impl Values {
         self.entries.iter().any(|entry| matches(pattern, &entry.path))
     }
 
+    fn is_default(&self, pattern: &str) -> bool {
+        KEYS.iter().any(|key| key.path == pattern && key.default == self.text(pattern))
+    }
+
     // The reader has checked that these texts have their kind, so the fall-backs below are never used.
     fn duration(&self, pattern: &str) -> Duration {
         units::duration(&self.text(pattern)).unwrap_or_default()
@@ -294,7 +298,7 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
     Settings {
         heroku: HerokuSettings {
             token: Secret::new(values.text("heroku.token")),
-            is_wanted: ["heroku.token", "heroku.apps"].iter().any(|pattern| values.is_written(pattern)),
+            is_wanted: values.is_written("heroku.apps") || !values.is_default("heroku.token"),
             api_url,
             apps: values.list("heroku.apps"),
         },

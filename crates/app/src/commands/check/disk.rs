@@ -56,7 +56,7 @@ fn room(settings: &Settings, data_dir: &Path, found: &DiskProbe) -> Finding {
         let too_little = free < settings.segment_bytes.min(max / 4);
         return if too_little { Finding::failed(name, found, fix) } else { Finding::warning(name, found, fix) };
     }
-    let yet = if found.directory.starts_with(std::path::absolute(data_dir).unwrap_or_default()) { "" } else { ", made by `freshet run`" };
+    let yet = if found.directory.starts_with(std::path::absolute(data_dir).unwrap_or_default()) { "" } else { " (made when needed)" };
     Finding::good(name, format!("{place}{yet}: {} free, and the spool takes {} at most", format_bytes(free), format_bytes(max)))
 }
 

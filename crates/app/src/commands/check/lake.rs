@@ -18,7 +18,7 @@ async fn lake(place: &str) -> Finding {
     let begun = Instant::now();
     match freshet_destinations::delta::probe(place).await {
         Ok(existed) => {
-            let yet = if existed { "" } else { ", made by `freshet run`" };
+            let yet = if existed { "" } else { " (made when needed)" };
             let took_ms = begun.elapsed().as_millis();
             Finding::good("lake", format!("{place}{yet}: put, put of a taken name refused, read, list, delete ({took_ms} ms)"))
         }

@@ -121,16 +121,16 @@ fn trouble(error: &reqwest::Error) -> Trouble {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(cause) = next {
         if let Some(io) = cause.downcast_ref::<io::Error>() {
-            // An I/O error shows as its source only what is below the error that it wraps.
-            if let Some(found) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            if let Some(found) = tls_error_in(io) {
                 return tls_trouble(found);
+            }
+            // How the TLS library says that the other side hung up on its greeting, as a plain-text server does.
+            if io.to_string() == "tls handshake eof" {
+                return Trouble::Tls("the other side ends the connection during the handshake".to_owned());
             }
             if io.kind() == io::ErrorKind::ConnectionRefused {
                 return Trouble::Refused;
             }
-        }
-        if let Some(found) = cause.downcast_ref::<rustls::Error>() {
-            return tls_trouble(found);
         }
         last = cause.to_string();
         if last.starts_with("dns error") {
@@ -139,6 +139,12 @@ fn trouble(error: &reqwest::Error) -> Trouble {
         next = cause.source();
     }
     Trouble::Other(last)
+}
+
+/// The TLS error that `error` wraps, however deep: an I/O error gives as its source only what is below the error in it.
+fn tls_error_in(error: &io::Error) -> Option<&rustls::Error> {
+    let inner = error.get_ref()?;
+    inner.downcast_ref().or_else(|| tls_error_in(inner.downcast_ref()?))
 }
 
 fn tls_trouble(error: &rustls::Error) -> Trouble {

@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use freshet_core::Secret;
+use serde_json::json;
 
 use crate::cli::{Global, InitArgs};
 use crate::config::{DEFAULT_FILE, examine_text};
 use crate::exit::{Exit, Failure};
 use crate::heroku_api::HerokuApi;
-use crate::output::{Paint, Printer, counted};
+use crate::output::{Paint, Printer};
 
 use file::Answers;
 
@@ -63,15 +64,14 @@ pub(crate) async fn run(global: &Global, args: &InitArgs) -> anyhow::Result<Exit
     }
     let secret = drain_secret(args.write_secret.as_deref())?;
     write(&path, &text, args.force).with_context(|| format!("{} cannot be written", path.display()))?;
-    tell(printer, global, &path, &answers, &secret)?;
+    tell(printer, &path, &answers, &secret)?;
     Ok(Exit::Ok)
 }
 
 /// The names of the apps that a token at hand can see; none without one.
 async fn visible_apps(printer: &Printer, api_url: Option<&str>) -> Vec<String> {
     let url = api_url.unwrap_or(DEFAULT_API_URL);
-    let from_environment = std::env::var("HEROKU_API_KEY").ok().filter(|token| !token.is_empty()).map(Secret::new);
-    let Some(token) = from_environment.or_else(|| netrc::token(url)) else {
+    let Some(token) = environment("HEROKU_API_KEY").or_else(|| netrc::token(url)) else {
         printer.note("No Heroku token at hand (HEROKU_API_KEY, or `heroku login`), so your apps are not listed.");
         return Vec::new();
     };
@@ -91,7 +91,7 @@ async fn visible_apps(printer: &Printer, api_url: Option<&str>) -> Vec<String> {
 /// A secret that is there already stays, for drains use it.
 fn drain_secret(file: Option<&Path>) -> anyhow::Result<DrainSecret> {
     let Some(path) = file else {
-        let is_set = std::env::var("FRESHET_DRAIN_SECRET").is_ok_and(|secret| !secret.is_empty());
+        let is_set = environment("FRESHET_DRAIN_SECRET").is_some();
         return Ok(if is_set { DrainSecret::Set } else { DrainSecret::Made(random_secret()) });
     };
     let path = path.to_owned();
@@ -129,56 +129,62 @@ fn write(path: &Path, text: &str, replace: bool) -> io::Result<()> {
 }
 
 /// What was written, and what comes next.
-fn tell(printer: Printer, global: &Global, path: &Path, answers: &Answers, secret: &DrainSecret) -> anyhow::Result<()> {
-    let mut steps = Vec::new();
-    match secret {
-        DrainSecret::Made(secret) => {
-            steps.push((
-                "the password of your log drains, shown this once; keep it where the daemon finds it",
-                format!("export FRESHET_DRAIN_SECRET={}", secret.reveal()),
-            ));
-        }
-        DrainSecret::File { .. } | DrainSecret::Set => {}
-    }
-    if std::env::var("HEROKU_API_KEY").is_ok_and(|token| !token.is_empty()) {
-        // It is there: nothing to do.
-    } else {
-        steps.push((
-            "a token that may read, for what needs the Platform API",
-            "export HEROKU_API_KEY=$(heroku authorizations:create --short --description freshet --scope read-protected)".to_owned(),
-        ));
-    }
-    let config =
-        if path == Path::new(DEFAULT_FILE) || global.config.is_none() { String::new() } else { format!(" --config {}", path.display()) };
-    steps.push(("is everything in place?", format!("freshet check{config}")));
-    steps.push(("receive", format!("freshet run{config}")));
-    let host = answers.public_url.as_deref().map_or("YOUR-HOST", |url| url.trim_start_matches("https://").trim_end_matches('/'));
-    let password = match secret {
-        DrainSecret::File { path, .. } => format!("$(cat {})", path.display()),
-        DrainSecret::Made(_) | DrainSecret::Set => "$FRESHET_DRAIN_SECRET".to_owned(),
-    };
-    let named: Vec<&str> = answers.apps.iter().map(String::as_str).filter(|app| !app.contains('*')).collect();
-    let drains = if named.is_empty() { vec!["APP"] } else { named };
-    for (index, app) in drains.iter().enumerate() {
-        let why = if index == 0 { "tell Heroku, once per app" } else { "" };
-        steps.push((why, format!("heroku drains:add \"https://freshet:{password}@{host}/drain/{app}\" --app {app}")));
-    }
+fn tell(printer: Printer, path: &Path, answers: &Answers, secret: &DrainSecret) -> anyhow::Result<()> {
+    let steps = steps(path, answers, secret);
     if !printer.is_text() {
         let commands: Vec<&str> = steps.iter().map(|(_, command)| command.as_str()).collect();
-        return printer.json(&serde_json::json!({ "file": path.display().to_string(), "next": commands }));
+        return printer.json(&json!({ "file": path.display().to_string(), "next": commands }));
     }
     printer.line(&printer.painted(Paint::Green, &format!("Wrote {}.", path.display())))?;
     if let DrainSecret::File { path, existed } = secret {
-        let what = if *existed { "The drain secret that is in" } else { "A new drain secret is in" };
-        let rest = if *existed { " stays." } else { "; only you can read it." };
-        printer.line(&format!("{what} {}{rest}", path.display()))?;
+        let file = path.display();
+        printer.line(&match existed {
+            true => format!("The drain secret that is in {file} stays."),
+            false => format!("A new drain secret is in {file}; only you can read it."),
+        })?;
     }
-    printer.line(&format!("\nNext ({}):\n", counted(steps.len() as u64, "command")))?;
+    printer.line("\nNext:\n")?;
     for (why, command) in &steps {
-        if !why.is_empty() {
+        if let Some(why) = why {
             printer.line(&printer.painted(Paint::Dim, &format!("  # {why}")))?;
         }
         printer.line(&format!("  {command}"))?;
     }
     Ok(())
+}
+
+/// The commands to go on with, each with its reason unless that of the one before holds for it too.
+fn steps(path: &Path, answers: &Answers, secret: &DrainSecret) -> Vec<(Option<&'static str>, String)> {
+    let mut steps = Vec::new();
+    if let DrainSecret::Made(secret) = secret {
+        let why = "the password of your log drains, shown this once; keep it where the daemon finds it";
+        steps.push((Some(why), format!("export FRESHET_DRAIN_SECRET={}", secret.reveal())));
+    }
+    if environment("HEROKU_API_KEY").is_none() {
+        let make = "export HEROKU_API_KEY=$(heroku authorizations:create --short --description freshet --scope read-protected)";
+        steps.push((Some("a token that may read, for what needs the Platform API"), make.to_owned()));
+    }
+    let config = if path == Path::new(DEFAULT_FILE) { String::new() } else { format!(" --config {}", path.display()) };
+    steps.push((Some("is everything in place?"), format!("freshet check{config}")));
+    steps.push((Some("receive"), format!("freshet run{config}")));
+    let place = answers.public_url.as_deref().map_or("YOUR-HOST", |url| url.split_once("://").map_or(url, |(_, place)| place));
+    let password = match secret {
+        DrainSecret::File { path, .. } => format!("$(cat {})", path.display()),
+        DrainSecret::Made(_) | DrainSecret::Set => "$FRESHET_DRAIN_SECRET".to_owned(),
+    };
+    let mut apps: Vec<&str> = answers.apps.iter().map(String::as_str).filter(|app| !app.contains('*')).collect();
+    if apps.is_empty() {
+        apps.push("APP");
+    }
+    for (index, app) in apps.iter().enumerate() {
+        let why = (index == 0).then_some("tell Heroku, once per app");
+        let drain = format!("https://freshet:{password}@{}/drain/{app}", place.trim_end_matches('/'));
+        steps.push((why, format!("heroku drains:add \"{drain}\" --app {app}")));
+    }
+    steps
+}
+
+/// A variable that is set to something.
+fn environment(name: &str) -> Option<Secret> {
+    std::env::var(name).ok().filter(|value| !value.is_empty()).map(Secret::new)
 }

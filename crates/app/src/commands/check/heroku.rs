@@ -14,7 +14,8 @@ use crate::output::{counted, grouped};
 use crate::web::Answer;
 
 /// How to get a token that may do what is needed and no more.
-const GET_TOKEN: &str = "export HEROKU_API_KEY=$(heroku authorizations:create --short --description freshet --scope read-protected)";
+const GET_TOKEN: &str =
+    "make one:  export HEROKU_API_KEY=$(heroku authorizations:create --short --description freshet --scope read-protected)";
 
 /// Requests left in the hour below which a sync may run dry; a full account has 4,500.
 const REQUESTS_LOW: u64 = 450;
@@ -153,7 +154,7 @@ fn advice(pattern: &str, names: &[String]) -> String {
     let nearest = names.iter().map(|name| (strsim::jaro_winkler(pattern.trim_matches('*'), name), name)).max_by(|a, b| a.0.total_cmp(&b.0));
     match nearest {
         Some((likeness, name)) if likeness > 0.8 => format!("{pattern}: did you mean {name}? Correct `apps` under [heroku]"),
-        _ => format!("{pattern}: correct `apps` under [heroku], or let the account join it: heroku access:add EMAIL --app {pattern}"),
+        _ => format!("{pattern}: correct `apps` under [heroku], or let the account join it:  heroku access:add EMAIL --app {pattern}"),
     }
 }
 
@@ -194,7 +195,7 @@ fn skew_finding(name: &'static str, ahead: f64) -> Finding {
         return Finding::good(name, "as Heroku's, within 2 s");
     }
     let found = format!("{} {} Heroku's", format_duration(skew), if ahead > 0.0 { "ahead of" } else { "behind" });
-    let fix = "let the machine keep time: timedatectl set-ntp true";
+    let fix = "let the machine keep time:  timedatectl set-ntp true";
     if skew > SKEW_FAILURE.as_secs_f64() { Finding::failed(name, found, fix) } else { Finding::warning(name, found, fix) }
 }
 

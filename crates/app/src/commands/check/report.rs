@@ -147,7 +147,7 @@ impl Report {
             let head = if index == 0 { format!("  {:1} {name:<16}", mark) } else { " ".repeat(INDENT) };
             // A fix is coloured as a whole, anything else by its mark.
             let shown = match (mark, index) {
-                ("", _) => format!("{head}{}", self.printer.painted(paint, line)),
+                ("", _) => format!("{head}{}", self.printer.painted(paint, line.trim_end())),
                 (_, 0) => format!("  {} {name:<16}{line}", self.printer.painted(paint, mark)),
                 _ => format!("{head}{line}"),
             };
@@ -174,21 +174,26 @@ fn spinner() -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {msg}") {
         spinner.set_style(style);
     }
+    spinner.set_message("trying");
     spinner.enable_steady_tick(Duration::from_millis(120));
     spinner
 }
 
-/// `text` in lines of at most `width` characters, broken between words. A longer word, such as a command to copy, stays whole.
+/// `text` in lines of at most `width` characters, broken between words. A longer word stays whole, and so does what follows two
+/// spaces: a command, which is there to be copied.
 fn wrapped(text: &str, width: Option<usize>) -> Vec<String> {
     let Some(width) = width else { return vec![text.to_owned()] };
     let mut lines = vec![String::new()];
     let mut taken = 0;
-    for word in text.split_inclusive(' ') {
+    let (words, command) = text.split_once("  ").map_or((text, None), |(words, command)| (words, Some(format!("  {command}"))));
+    for word in words.split_inclusive(' ').chain(command.as_deref()) {
         let length = word.trim_end().chars().count();
-        if taken > 0 && taken + length > width {
+        let is_over = taken > 0 && taken + length > width;
+        if is_over {
             lines.push(String::new());
             taken = 0;
         }
+        let word = if is_over { word.trim_start() } else { word };
         if let Some(line) = lines.last_mut() {
             line.push_str(word);
         }
@@ -212,6 +217,9 @@ mod tests {
         check("one two three", 7, &["one two", "three"]);
         check("a-very-long-word and more", 8, &["a-very-long-word", "and more"]);
         check("", 8, &[""]);
+        check("make one:  export A=$(b c)", 40, &["make one:  export A=$(b c)"]);
+        check("make one:  export A=$(b c)", 20, &["make one:", "export A=$(b c)"]);
+        check("make one:  export A=$(b c) | d", 10, &["make one:", "export A=$(b c) | d"]);
         check("ü ü ü ü", 3, &["ü ü", "ü ü"]);
         assert_eq!(wrapped("one two", None), ["one two"]);
     }

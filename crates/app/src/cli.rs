@@ -58,6 +58,14 @@ pub(crate) enum Output {
 pub(crate) enum Verb {
     /// Show all of it: a Heroku on this machine, its drains, the tables they fill. No account, no configuration
     Demo(DemoArgs),
+    /// Write a configuration, from a few questions or from flags
+    Init(InitArgs),
+    /// Find what is wrong with the configuration, the token, the disk, the lake and the way from Heroku
+    ///
+    /// Every problem is reported at once, each with what to do about it. The exit code is 0 when all is well or there are
+    /// only warnings, 78 when the configuration is wrong, 77 when something is not permitted (such as by the token), and
+    /// 1 when anything else failed.
+    Check(CheckArgs),
     /// Bring log files, saved drain bodies or standard input into the lake
     Import(ImportArgs),
     /// Receive HTTPS log drains and keep the lake current until stopped
@@ -152,6 +160,46 @@ pub(crate) struct FakeHerokuArgs {
     /// A fault and how likely it is each time, such as drain-reset=0.05; `--fault list` lists them
     #[arg(long, value_name = "NAME=PROBABILITY")]
     pub(crate) fault: Vec<String>,
+}
+
+/// Flags of `init`.
+#[derive(Args, Debug)]
+pub(crate) struct InitArgs {
+    /// An app to look after, or a pattern such as shop-*; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) app: Vec<String>,
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<String>,
+    /// The address by which Heroku will reach the listener
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+    /// Where the Platform API is, when it is not Heroku's own
+    #[arg(long, value_name = "URL")]
+    pub(crate) api_url: Option<String>,
+    /// Write the drain secret to this file instead of showing it; one that is there is kept
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write_secret: Option<PathBuf>,
+    /// Replace a configuration that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Ask nothing, also on a terminal
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+/// Flags of `check`.
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// Only read the configuration: touch neither network nor disk
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// The address by which Heroku reaches the listener, instead of the configuration's `public_url`
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Address that `freshet run` would be told to listen on, instead of the configuration's
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<String>,
 }
 
 /// Flags of `import`.

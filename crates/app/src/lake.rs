@@ -43,11 +43,19 @@ pub(crate) fn existing(global: &Global, settings: &Settings) -> anyhow::Result<A
 /// # Errors
 /// The folder cannot be made or written.
 pub(crate) fn open(place: &str) -> anyhow::Result<Arc<Lake>> {
-    if let Some((scheme, _)) = place.split_once("://") {
-        return Err(Failure::error(
-            Exit::BadConfig,
-            format!("the lake {place} is on {scheme}, but this version writes to local folders only"),
-        ));
-    }
+    known(place)?;
     Ok(Arc::new(Lake::open(place, LakeOptions::default())?))
+}
+
+/// Whether a lake can be at `place` at all.
+///
+/// # Errors
+/// It is of a kind that this version does not know.
+pub(crate) fn known(place: &str) -> anyhow::Result<()> {
+    match place.split_once("://") {
+        Some((scheme, _)) => {
+            Err(Failure::error(Exit::BadConfig, format!("the lake {place} is on {scheme}, but this version writes to local folders only")))
+        }
+        None => Ok(()),
+    }
 }

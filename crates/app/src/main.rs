@@ -8,11 +8,13 @@ mod daemon;
 mod demo;
 mod demo;
 mod exit;
+mod heroku_api;
 mod lake;
 mod logging;
 mod output;
 mod progress;
 mod signals;
+mod web;
 mod when;
 
 use std::io::Write as _;
@@ -92,8 +94,11 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
 }
 
 async fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    // What makes a configuration, looks for what is wrong with it, or needs none, does not need a good one.
     match &cli.verb {
         Verb::Demo(args) => return demo::run(&cli.global, args).await,
+        Verb::Init(args) => return commands::init::run(&cli.global, args).await,
+        Verb::Check(args) => return commands::check::run(&cli.global, args).await,
         Verb::FakeHeroku(args) => return commands::fake_heroku::run(&cli.global, args).await,
         _ => {}
     }
@@ -106,6 +111,6 @@ async fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Loads(args) => commands::loads::run(&cli.global, &settings, args).await,
         Verb::Rejects(verb) => commands::rejects::run(&cli.global, &settings, verb).await,
         Verb::Status => commands::status::run(&cli.global, &settings).await,
-        Verb::Demo(_) | Verb::FakeHeroku(_) | Verb::Schema | Verb::Completions { .. } => Ok(Exit::Ok),
+        Verb::Demo(_) | Verb::Init(_) | Verb::Check(_) | Verb::FakeHeroku(_) | Verb::Schema | Verb::Completions { .. } => Ok(Exit::Ok),
     }
 }

@@ -25,6 +25,23 @@ pub(crate) struct Printer {
     colour: bool,
 }
 
+/// How a piece of text looks on a terminal with colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Paint {
+    /// A heading.
+    Bold,
+    /// What matters less.
+    Dim,
+    /// All is well.
+    Green,
+    /// Think about it.
+    Yellow,
+    /// It does not work.
+    Red,
+    /// What to do.
+    Cyan,
+}
+
 /// A column of a table for people.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {
@@ -63,6 +80,20 @@ impl Printer {
     /// Standard output is gone.
     pub(crate) fn line(&self, text: &str) -> anyhow::Result<()> {
         write_out(|out| writeln!(out, "{text}"))
+    }
+
+    /// `text` in the look of `paint`, where standard output shows colours.
+    #[must_use]
+    pub(crate) fn painted(&self, paint: Paint, text: &str) -> String {
+        let code = match paint {
+            Paint::Bold => 1,
+            Paint::Dim => 2,
+            Paint::Red => 31,
+            Paint::Green => 32,
+            Paint::Yellow => 33,
+            Paint::Cyan => 36,
+        };
+        if self.colour && !text.is_empty() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
     /// Writes a note for people to standard error, unless they want silence.

@@ -18,6 +18,7 @@ mod lake;
 mod lease;
 mod log;
 mod prepare;
+mod probe;
 mod split;
 mod vacuum;
 
@@ -26,4 +27,5 @@ pub use describe::{ColumnInfo, TableInfo};
 pub use durable::DurableStore;
 pub use lake::{Lake, LakeOptions, LogUpkeep};
 pub use lease::Leased;
+pub use probe::{probe, probe_store};
 pub use vacuum::{RETENTION_MIN, Vacuum, VacuumOptions};

@@ -1,7 +1,9 @@
 //! One file per verb.
 
 pub(crate) mod fake_heroku;
+pub(crate) mod check;
 pub(crate) mod import;
+pub(crate) mod init;
 pub(crate) mod loads;
 pub(crate) mod query;
 pub(crate) mod rejects;

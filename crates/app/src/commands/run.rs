@@ -21,7 +21,7 @@ use crate::signals::Signals;
 /// Something it needs is not to be had: the port, the data directory, the lake, the secret.
 pub(crate) async fn run(global: &Global, settings: &Settings, args: &RunArgs) -> anyhow::Result<Exit> {
     let place = lake::place(global, settings);
-    let mut daemon = Pipeline::start(settings, listen_address(settings, args)?, &place, &global.data_dir).await?;
+    let mut daemon = Pipeline::start(settings, listen_address(settings, args.listen.as_deref())?, &place, &global.data_dir).await?;
     banner(Printer::new(global), settings, daemon.address(), &place, &daemon.live().spool.stats(), &global.data_dir);
     let mut signals = Signals::new()?;
     let failed = tokio::select! {
@@ -42,8 +42,11 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &RunArgs) ->
 }
 
 /// The address from the flag or the file, with the port of `$PORT` where that is set, as it is on Heroku.
-fn listen_address(settings: &Settings, args: &RunArgs) -> anyhow::Result<SocketAddr> {
-    if let Some(listen) = &args.listen {
+///
+/// # Errors
+/// The flag is no address, or `$PORT` no port.
+pub(super) fn listen_address(settings: &Settings, flag: Option<&str>) -> anyhow::Result<SocketAddr> {
+    if let Some(listen) = flag {
         return listen.parse().map_err(|_| {
             Failure::error(Exit::BadConfig, format!("--listen wants an address and a port such as 0.0.0.0:8080, not {listen:?}"))
         });

@@ -29,6 +29,8 @@ pub(super) enum Kind {
     Bytes,
     /// A whole number.
     Count,
+    /// Any number of texts, each the name of an app, in which `*` stands for any characters.
+    List,
 }
 
 impl Kind {
@@ -40,6 +42,7 @@ impl Kind {
             Self::Duration => "a time span in quotes, such as \"30s\", \"15m\" or \"2h\"",
             Self::Bytes => "a size in quotes, such as \"64MiB\" or \"1GiB\"",
             Self::Count => "a whole number",
+            Self::List => "a list of names in quotes, such as [\"billing\", \"shop-*\"], of lower-case letters, digits, `-` and `*`",
         }
     }
 }
@@ -49,6 +52,19 @@ const fn key(path: &'static str, kind: Kind, default: &'static str, about: &'sta
 }
 
 pub(super) static KEYS: &[Key] = &[
+    key(
+        "heroku.token",
+        Kind::Secret,
+        "env:HEROKU_API_KEY",
+        "Token for Heroku's Platform API. Reading is enough: `heroku authorizations:create --scope read-protected`. Log drains need none.",
+    ),
+    key("heroku.api_url", Kind::Text, "https://api.heroku.com", "Where the Platform API is. Tests and a fake Heroku point it elsewhere."),
+    key(
+        "heroku.apps",
+        Kind::List,
+        "",
+        "The apps to look after, by name; `*` stands for any characters. Without this, all that the token can see.",
+    ),
     key("destination.*.type", Kind::Text, "delta", "What kind of destination it is. `delta`: Delta Lake tables."),
     key("destination.*.url", Kind::Text, "./lake", "Where the tables lie: a folder with one table per subfolder."),
     key("receive.listen", Kind::Text, "0.0.0.0:8080", "Address and port to listen on. `$PORT`, where set, replaces the port."),
@@ -73,6 +89,12 @@ pub(super) static KEYS: &[Key] = &[
         "PEM file with the certificate chain. With it and `tls_key` the listener speaks HTTPS itself.",
     ),
     key("receive.tls_key", Kind::Text, "", "PEM file with the private key."),
+    key(
+        "receive.public_url",
+        Kind::Text,
+        "",
+        "The address by which Heroku reaches the listener, such as `https://logs.example.com`. `freshet check` tries it.",
+    ),
     key(
         "spool.max_bytes",
         Kind::Bytes,
@@ -129,8 +151,11 @@ pub(crate) fn schema() -> Value {
             }
             node = slot;
         }
-        let json_type = if key.kind == Kind::Count { "integer" } else { "string" };
-        node["properties"][name] = json!({ "type": json_type, "description": key.about, "examples": [key.default] });
+        node["properties"][name] = match key.kind {
+            Kind::List => json!({ "type": "array", "items": { "type": "string" }, "description": key.about }),
+            Kind::Count => json!({ "type": "integer", "description": key.about, "examples": [key.default] }),
+            _ => json!({ "type": "string", "description": key.about, "examples": [key.default] }),
+        };
     }
     root
 }

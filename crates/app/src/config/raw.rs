@@ -31,8 +31,8 @@ impl fmt::Display for Problem {
 pub(super) struct Entry {
     /// Full path, with the user's own names in it.
     pub(super) path: String,
-    /// The value's text; for numbers their digits.
-    pub(super) text: String,
+    /// The value's text; for numbers their digits. A list has any number of them.
+    pub(super) texts: Vec<String>,
     pub(super) place: Option<(usize, usize)>,
 }
 
@@ -87,16 +87,23 @@ impl Reader<'_> {
             let keys: Vec<&str> = KEYS.iter().map(|key| key.path).collect();
             return self.unknown("key", path, span, &keys);
         };
-        let text = match (key.kind, value) {
-            (Kind::Count, Value::Integer(number)) => number.value().to_string(),
-            (_, Value::String(text)) if key.kind != Kind::Count => text.value().clone(),
-            _ => return self.problem(span, format!("`{path}` must be {}", key.kind.example())),
+        let texts = match (key.kind, value) {
+            (Kind::Count, Value::Integer(number)) => Some(vec![number.value().to_string()]),
+            (Kind::List, Value::Array(list)) => list.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+            (Kind::Count | Kind::List, _) => None,
+            (_, Value::String(text)) => Some(vec![text.value().clone()]),
+            _ => None,
         };
-        if fits(key, &text) {
-            let place = span.as_ref().map(|span| place(self.source, span));
-            self.entries.push(Entry { path: path.to_owned(), text, place });
-        } else {
-            self.problem(span, format!("`{path}` is {text:?}, but must be {}", key.kind.example()));
+        let Some(texts) = texts else { return self.problem(span, format!("`{path}` must be {}", key.kind.example())) };
+        match texts.iter().find(|text| !fits(key, text)) {
+            None => {
+                let place = span.as_ref().map(|span| place(self.source, span));
+                self.entries.push(Entry { path: path.to_owned(), texts, place });
+            }
+            Some(text) if key.kind == Kind::List => {
+                self.problem(span, format!("`{path}` holds {text:?}, but must be {}", key.kind.example()));
+            }
+            Some(text) => self.problem(span, format!("`{path}` is {text:?}, but must be {}", key.kind.example())),
         }
     }
 
@@ -120,6 +127,9 @@ fn fits(key: &Key, text: &str) -> bool {
         Kind::Duration => units::duration(text).is_some(),
         Kind::Bytes => units::bytes(text).is_some(),
         Kind::Count => text.parse::<u32>().is_ok_and(|number| number > 0),
+        Kind::List => {
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'*')
+        }
     }
 }
 

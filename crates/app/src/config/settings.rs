@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use freshet_core::Secret;
+use url::{Host, Url};
 
 use super::keys::KEYS;
 use super::raw::{Entry, Problem, matches, read};
@@ -15,6 +15,8 @@ use crate::exit::{Exit, Failure};
 /// Everything that can be set, with defaults filled in.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    /// The Platform API and what of it is wanted.
+    pub(crate) heroku: HerokuSettings,
     /// Root of the lake; a path.
     pub(crate) lake: String,
     /// Where to listen.
@@ -28,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) connections_max: usize,
     /// TLS of our own.
     pub(crate) tls: Option<TlsSettings>,
+    /// The address by which Heroku reaches the listener, without a slash at its end.
+    pub(crate) public_url: Option<String>,
     /// Bytes the spool may hold.
     pub(crate) spool_bytes_max: u64,
     /// Bytes of one spool file.
@@ -50,6 +54,19 @@ pub(crate) struct Settings {
     pub(crate) stop_within: Duration,
 }
 
+/// How to reach the Platform API.
+#[derive(Clone, Debug)]
+pub(crate) struct HerokuSettings {
+    /// As written: `env:NAME`, `file:PATH` or itself.
+    token: Secret,
+    /// Whether the file asks for something of the API, so that a missing token is a mistake.
+    pub(crate) is_wanted: bool,
+    /// Without a slash at its end.
+    pub(crate) api_url: String,
+    /// Names and patterns of apps; empty for all.
+    pub(crate) apps: Vec<String>,
+}
+
 /// Files for TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TlsSettings {
@@ -59,31 +76,28 @@ pub(crate) struct TlsSettings {
     pub(crate) key: PathBuf,
 }
 
+/// What is read, and what `freshet init` writes, when no file is named.
+pub(crate) const DEFAULT_FILE: &str = "freshet.toml";
+
 /// The shortest dedupe window: Freshet promises an hour.
 const DEDUPE_WINDOW_MIN: Duration = Duration::from_secs(3600);
+
+/// A configuration and everything that is wrong with it.
+pub(crate) struct Examination {
+    /// The file's path, or what stands in for one.
+    pub(crate) name: String,
+    /// The settings; where a value was refused, its default.
+    pub(crate) settings: Settings,
+    /// What is wrong, in the order it was found.
+    pub(crate) problems: Vec<Problem>,
+}
 
 /// Reads the file that was asked for, or `./freshet.toml` where it exists, or only defaults.
 ///
 /// # Errors
 /// The file cannot be read, or has problems: all of them in one message, with their places.
 pub(crate) fn load(asked: Option<&Path>) -> anyhow::Result<Settings> {
-    let default = Path::new("freshet.toml");
-    let path = asked.or_else(|| default.exists().then_some(default));
-    let (name, source) = match path {
-        Some(path) => {
-            let source = std::fs::read_to_string(path).with_context(|| format!("the configuration {} cannot be read", path.display()));
-            (path.display().to_string(), source.map_err(|error| Failure::error(Exit::BadConfig, format!("{error:#}")))?)
-        }
-        None => ("the defaults".to_owned(), String::new()),
-    };
-    checked(&name, &source)
-}
-
-/// The settings of one source, or all that is wrong with it.
-fn checked(name: &str, source: &str) -> anyhow::Result<Settings> {
-    let mut problems = Vec::new();
-    let entries = read(source, &mut problems);
-    let settings = settings(&Values { entries }, &mut problems);
+    let Examination { name, settings, problems } = examine(asked);
     if problems.is_empty() {
         return Ok(settings);
     }
@@ -92,14 +106,75 @@ fn checked(name: &str, source: &str) -> anyhow::Result<Settings> {
     Err(Failure::error(Exit::BadConfig, format!("{name} has {count}:\n{}", list.join("\n"))))
 }
 
-impl Settings {
-    /// The defaults, with commits as often as somebody watches.
+/// Reads what [`load`] reads, and keeps going whatever is wrong.
+#[must_use]
+pub(crate) fn examine(asked: Option<&Path>) -> Examination {
+    let default = Path::new(DEFAULT_FILE);
+    let path = asked.or_else(|| default.exists().then_some(default));
+    let name = path.map_or_else(|| "the defaults".to_owned(), |path| path.display().to_string());
+    match path.map(std::fs::read_to_string).transpose() {
+        Ok(source) => {
+            let (settings, problems) = examine_text(&source.unwrap_or_default());
+            Examination { name, settings, problems }
+        }
+        Err(error) => {
+            let unreadable = Problem { place: None, message: format!("it cannot be read: {error}") };
+            Examination { name, settings: examine_text("").0, problems: vec![unreadable] }
+        }
+    }
+}
+
+/// The settings in a file's text and everything that is wrong with it.
+#[must_use]
+pub(crate) fn examine_text(source: &str) -> (Settings, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let entries = read(source, &mut problems);
+    let settings = settings(&Values { entries }, &mut problems);
+    (settings, problems)
+}
+
+/// The address in `text`, without a slash at its end, when it may be used: `https`, or `http` to this machine where the
+/// secrets that go there stay on it.
+///
+/// # Errors
+/// What it must be; the text itself may hold a password and is not repeated.
+pub(crate) fn web_address(text: &str) -> Result<String, String> {
+    let url = Url::parse(text).ok().filter(|url| url.has_host());
+    let url = url.ok_or_else(|| "must be an address such as \"https://logs.example.com\"".to_owned())?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not hold a user or a password: leave out what is before the `@`".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must end before `?` and `#`".to_owned());
+    }
+    let is_local = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    if url.scheme() == "https" || (url.scheme() == "http" && is_local) {
+        return Ok(url.as_str().trim_end_matches('/').to_owned());
+    }
+    Err("must begin with https:// (http:// will do for this machine only): secrets travel there".to_owned())
+}
+
+impl HerokuSettings {
+    /// The token, read from where the file says it is.
     ///
     /// # Errors
-    /// None that a test would not find: the defaults are valid.
-    pub(crate) fn for_demo(drain_secret: &str) -> anyhow::Result<Self> {
-        let settings = checked("the defaults", "")?;
-        Ok(Self { drain_secret: Secret::new(drain_secret.to_owned()), load_age_max: Duration::from_secs(2), ..settings })
+    /// Why there is none, in a few words.
+    pub(crate) fn token(&self) -> Result<Secret, String> {
+        resolve(&self.token)
+    }
+}
+
+impl Settings {
+    /// The defaults, with commits as often as somebody watches.
+    #[must_use]
+    pub(crate) fn for_demo(drain_secret: &str) -> Self {
+        let (settings, _) = examine_text("");
+        Self { drain_secret: Secret::new(drain_secret.to_owned()), load_age_max: Duration::from_secs(2), ..settings }
     }
 
     /// The accepted passwords, read from where the file says they are.
@@ -152,7 +227,7 @@ struct Values {
 impl Values {
     /// What the file says for `pattern`, else the default; empty when there is neither.
     fn text(&self, pattern: &str) -> String {
-        let written = self.entries.iter().find(|entry| matches(pattern, &entry.path)).map(|entry| entry.text.clone());
+        let written = self.entries.iter().find(|entry| matches(pattern, &entry.path)).and_then(|entry| entry.texts.first().cloned());
         written.unwrap_or_else(|| KEYS.iter().find(|key| key.path == pattern).map_or_else(String::new, |key| key.default.to_owned()))
     }
 
@@ -162,6 +237,18 @@ impl Values {
 
     fn optional(&self, pattern: &str) -> Option<String> {
         Some(self.text(pattern)).filter(|text| !text.is_empty())
+    }
+
+    fn list(&self, pattern: &str) -> Vec<String> {
+        self.entries.iter().find(|entry| matches(pattern, &entry.path)).map_or_else(Vec::new, |entry| entry.texts.clone())
+    }
+
+    fn is_written(&self, pattern: &str) -> bool {
+        self.entries.iter().any(|entry| matches(pattern, &entry.path))
+    }
+
+    fn is_default(&self, pattern: &str) -> bool {
+        KEYS.iter().any(|key| key.path == pattern && key.default == self.text(pattern))
     }
 
     // The reader has checked that these texts have their kind, so the fall-backs below are never used.
@@ -197,18 +284,13 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
         refuse("receive.listen", format!("`listen` is {listen:?}, but must be an address and a port, such as \"0.0.0.0:8080\""));
         SocketAddr::from(([0, 0, 0, 0], 8080))
     });
-    let tls = match (values.optional("receive.tls_certificate"), values.optional("receive.tls_key")) {
-        (Some(certificate), Some(key)) => Some(TlsSettings { certificate: certificate.into(), key: key.into() }),
-        (None, None) => None,
-        (Some(_), None) => {
-            refuse("receive.tls_certificate", "`tls_certificate` needs `tls_key` beside it".to_owned());
-            None
-        }
-        (None, Some(_)) => {
-            refuse("receive.tls_key", "`tls_key` needs `tls_certificate` beside it".to_owned());
-            None
-        }
+    let tls = tls(values, &mut refuse);
+    let mut address = |pattern: &str, name: &str| {
+        let text = values.optional(pattern)?;
+        web_address(&text).map_err(|why| refuse(pattern, format!("`{name}` {why}"))).ok()
     };
+    let api_url = address("heroku.api_url", "api_url").unwrap_or_default();
+    let public_url = address("receive.public_url", "public_url");
     let dedupe_window = values.duration("spool.dedupe_window");
     if dedupe_window < DEDUPE_WINDOW_MIN {
         refuse("spool.dedupe_window", "`dedupe_window` must be at least \"1h\": Logplex may repeat a frame that long".to_owned());
@@ -221,6 +303,12 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
         );
     }
     Settings {
+        heroku: HerokuSettings {
+            token: Secret::new(values.text("heroku.token")),
+            is_wanted: values.is_written("heroku.apps") || !values.is_default("heroku.token"),
+            api_url,
+            apps: values.list("heroku.apps"),
+        },
         lake,
         listen,
         drain_secret: Secret::new(values.text("receive.drain_secret")),
@@ -228,6 +316,7 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
         body_bytes_max: values.size("receive.body_max"),
         connections_max: values.count("receive.connections_max"),
         tls,
+        public_url,
         spool_bytes_max,
         segment_bytes,
         dedupe_window,
@@ -241,15 +330,27 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
     }
 }
 
+fn tls(values: &Values, refuse: &mut impl FnMut(&str, String)) -> Option<TlsSettings> {
+    match (values.optional("receive.tls_certificate"), values.optional("receive.tls_key")) {
+        (Some(certificate), Some(key)) => Some(TlsSettings { certificate: certificate.into(), key: key.into() }),
+        (None, None) => None,
+        (Some(_), None) => {
+            refuse("receive.tls_certificate", "`tls_certificate` needs `tls_key` beside it".to_owned());
+            None
+        }
+        (None, Some(_)) => {
+            refuse("receive.tls_key", "`tls_key` needs `tls_certificate` beside it".to_owned());
+            None
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn problems_of(source: &str) -> Vec<String> {
-        let mut problems = Vec::new();
-        let entries = read(source, &mut problems);
-        settings(&Values { entries }, &mut problems);
-        problems.iter().map(ToString::to_string).collect()
+        examine_text(source).1.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -273,6 +374,49 @@ mod tests {
                 "line 5, column 1: `tls_key` needs `tls_certificate` beside it",
             ]
         );
+    }
+
+    #[test]
+    fn apps_are_a_list_of_names() {
+        let apps = |source: &str| examine_text(source).0.heroku.apps;
+        assert_eq!(apps("[heroku]\napps = [\"shop-*\", \"billing\"]\n"), ["shop-*", "billing"]);
+        assert_eq!(apps("heroku = { apps = [] }\n"), [""; 0]);
+        for (wrong, says) in [
+            ("apps = \"shop\"", "line 2, column 1: `heroku.apps` must be a list of names"),
+            ("apps = [1]", "line 2, column 1: `heroku.apps` must be a list of names"),
+            ("apps = [\"ok\", \"Shop\"]", "line 2, column 1: `heroku.apps` holds \"Shop\", but must be a list of names"),
+            ("apps = [\"\"]", "line 2, column 1: `heroku.apps` holds \"\", but must be a list of names"),
+        ] {
+            let problems = problems_of(&format!("[heroku]\n{wrong}\n"));
+            assert!(problems.len() == 1 && problems[0].starts_with(says), "{wrong}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_keep_secrets_to_themselves() {
+        fn check(text: &str, expected: Result<&str, &str>) {
+            match (web_address(text), expected) {
+                (Ok(address), Ok(wanted)) => assert_eq!(address, wanted, "{text}"),
+                (Err(why), Err(part)) => assert!(why.contains(part) && !why.contains("hunter2"), "{text}: {why}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
+        check("https://logs.example.com/", Ok("https://logs.example.com"));
+        check("https://example.com/freshet/", Ok("https://example.com/freshet"));
+        check("http://127.0.0.1:8080", Ok("http://127.0.0.1:8080"));
+        check("http://[::1]:8080", Ok("http://[::1]:8080"));
+        check("http://localhost:8080", Ok("http://localhost:8080"));
+        check("http://logs.example.com", Err("https://"));
+        check("http://localhost.example.com", Err("https://"));
+        check("ftp://127.0.0.1", Err("https://"));
+        check("logs.example.com", Err("an address such as"));
+        check("https:", Err("an address such as"));
+        check("", Err("an address such as"));
+        check("https://freshet:hunter2@logs.example.com", Err("before the `@`"));
+        check("https://logs.example.com/?key=hunter2", Err("must end before"));
+        let problems =
+            problems_of("[receive]\npublic_url = \"https://freshet:hunter2@x.example\"\n[heroku]\napi_url = \"http://x.example\"\n");
+        assert!(problems.len() == 2 && !problems.concat().contains("hunter2"), "{problems:?}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
 
 mod chance;
+mod check;
 mod daemon;
 mod drain_protocol;
 mod freshet;
@@ -13,6 +14,7 @@ mod http;
 mod import_faults;
 mod import_files;
 mod import_kills;
+mod init;
 mod keys;
 mod readers;
 mod run_faults;

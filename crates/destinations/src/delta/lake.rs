@@ -292,28 +292,44 @@ pub(super) fn check_name(name: &str) -> Result<(), DestinationError> {
     Err(DestinationError::Refused { problem: format!("{name:?} is not the name of a table: letters, digits, _ and - make one") })
 }
 
+/// The local path that `location` names: a path already, or a `file:` URL.
+pub(super) fn local_path(location: &str) -> Result<PathBuf, DestinationError> {
+    match Url::parse(location) {
+        Ok(url) if url.scheme() == "file" => {
+            url.to_file_path().map_err(|()| refused(location, "this is not the URL of a local path".to_owned()))
+        }
+        Ok(url) => Err(refused(location, format!("{}: is not a local path, and lakes elsewhere are not supported yet", url.scheme()))),
+        Err(_) => Ok(PathBuf::from(location)),
+    }
+}
+
+/// Refuses the absolute path `root` of the lake at `location` where other readers would not find its tables.
+pub(super) fn refuse_path(location: &str, root: &FsPath) -> Result<(), DestinationError> {
+    if root.to_string_lossy().contains('%') {
+        return Err(refused(location, "a path with % in it is misread by other readers of Delta tables".to_owned()));
+    }
+    Ok(())
+}
+
 /// The directory at `location`, made durable.
 fn make_root(location: &str) -> Result<PathBuf, DestinationError> {
-    let refused = |why: String| DestinationError::Refused { problem: format!("cannot open the lake at {location}: {why}") };
-    let path = match Url::parse(location) {
-        Ok(url) if url.scheme() == "file" => url.to_file_path().map_err(|()| refused("this is not the URL of a local path".to_owned()))?,
-        Ok(url) => return Err(refused(format!("{}: is not a local path, and lakes elsewhere are not supported yet", url.scheme()))),
-        Err(_) => PathBuf::from(location),
-    };
+    let path = local_path(location)?;
     if path.exists() && !path.is_dir() {
-        return Err(refused("this is not a directory".to_owned()));
+        return Err(refused(location, "this is not a directory".to_owned()));
     }
     let existed = path.is_dir();
     let opened = || |error: std::io::Error| failure(format!("open the lake at {location}"), DeltaTableError::from(error));
     std::fs::create_dir_all(&path).map_err(opened())?;
     let root = path.canonicalize().map_err(opened())?;
-    if root.to_string_lossy().contains('%') {
-        return Err(refused("a path with % in it is misread by other readers of Delta tables".to_owned()));
-    }
+    refuse_path(location, &root)?;
     if !existed {
         for parent in root.ancestors().skip(1).take(1) {
             sync_directory(parent).map_err(|error| failure(format!("open the lake at {location}"), error))?;
         }
     }
     Ok(root)
+}
+
+fn refused(location: &str, why: String) -> DestinationError {
+    DestinationError::Refused { problem: format!("cannot open the lake at {location}: {why}") }
 }

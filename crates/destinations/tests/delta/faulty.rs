@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload,
-    PutResult, RenameOptions, Result,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions,
+    PutPayload, PutResult, RenameOptions, Result,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Fault {
     Before,
     /// The request is carried out, the answer is lost.
     After,
+    /// A put overwrites whatever it was told to spare, and a delete deletes nothing; both say that all is well.
+    Lie,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,19 +78,20 @@ impl ObjectStore for FaultyStore {
                 let _ = self.inner.put_opts(location, payload, opts).await;
                 Err(self.error())
             }
+            Fault::Lie => self.inner.put_opts(location, payload, PutOptions { mode: PutMode::Overwrite, ..opts }).await,
         }
     }
 
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         match self.fault(Request::Put, location) {
-            Fault::None => self.inner.put_multipart_opts(location, opts).await,
+            Fault::None | Fault::Lie => self.inner.put_multipart_opts(location, opts).await,
             Fault::Before | Fault::After => Err(self.error()),
         }
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         match self.fault(Request::Get, location) {
-            Fault::None => self.inner.get_opts(location, options).await,
+            Fault::None | Fault::Lie => self.inner.get_opts(location, options).await,
             Fault::Before | Fault::After => Err(self.error()),
         }
     }
@@ -96,6 +99,7 @@ impl ObjectStore for FaultyStore {
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         match self.fault(Request::Delete, &Path::default()) {
             Fault::None => self.inner.delete_stream(locations),
+            Fault::Lie => locations,
             Fault::Before | Fault::After => Box::pin(futures::stream::iter([Err(self.error())])),
         }
     }

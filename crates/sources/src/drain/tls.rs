@@ -18,6 +18,16 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
+impl TlsFiles {
+    /// Reads both files and finds out whether they work together.
+    ///
+    /// # Errors
+    /// They cannot be read, or do not belong together.
+    pub fn check(&self) -> Result<(), TlsError> {
+        acceptor(self).map(drop)
+    }
+}
+
 /// A TLS identity that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::loads;
+use crate::machine::{Machine, TokioMachine};
 use crate::stats::LoaderStats;
 
 /// How often a commit is tried, and how long the waits between tries are.
@@ -65,13 +66,25 @@ pub struct Committer {
     clock: Arc<dyn Clock>,
     retry: Retry,
     stats: Arc<LoaderStats>,
+    machine: Arc<dyn Machine>,
 }
 
 impl Committer {
     /// A committer that tries as `retry` says.
     #[must_use]
     pub fn new(destination: Arc<dyn Destination>, clock: Arc<dyn Clock>, retry: Retry) -> Self {
-        Self { destination, clock, retry, stats: Arc::default() }
+        Self { destination, clock, retry, stats: Arc::default(), machine: Arc::new(TokioMachine::new()) }
+    }
+
+    /// The same on another machine than tokio's. Loaders run on the machine of their committer.
+    #[must_use]
+    pub fn on(self, machine: Arc<dyn Machine>) -> Self {
+        Self { machine, ..self }
+    }
+
+    /// What it runs on.
+    pub(crate) fn machine(&self) -> &Arc<dyn Machine> {
+        &self.machine
     }
 
     /// Counters of all that is committed through this committer and its clones.
@@ -159,7 +172,7 @@ impl Committer {
         let wait = self.retry.wait(*tried, self.clock.now().0.unsigned_abs());
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         warn!(table = table.name, tried, wait_ms = wait.as_millis() as u64, %error, cause, "destination failed, trying again");
-        tokio::time::sleep(wait).await;
+        self.machine.sleep(wait).await;
         Ok(())
     }
 

@@ -10,11 +10,13 @@ mod cut;
 mod file;
 mod file_position;
 mod loads;
+mod machine;
 mod spool;
 mod stats;
 
 pub use commit::{CommitError, Committer, Retry};
 pub use cut::PackageLimits;
 pub use file::{ChunkReport, FileChunk, FileLoader, TableTotals};
+pub use machine::{Lost, Machine};
 pub use spool::{BeginError, SpoolLoader};
 pub use stats::{LoaderSnapshot, LoaderStats};

@@ -381,7 +381,7 @@ impl Log {
     }
 
     /// Finishes the last segment, so that the next start need not doubt it.
-    pub(crate) fn close(mut self) {
+    pub(crate) fn close(&mut self) {
         if let Some(active) = self.active.take() {
             self.retire(active);
         }

@@ -5,6 +5,7 @@
 //! destination that is, nobody here knows.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod closures;
 mod commit;
 mod cut;
 mod file;
@@ -14,6 +15,7 @@ mod machine;
 mod spool;
 mod stats;
 
+pub use closures::tell_of_closures;
 pub use commit::{CommitError, Committer, Retry};
 pub use cut::PackageLimits;
 pub use file::{ChunkReport, FileChunk, FileLoader, TableTotals};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use freshet_core::{Clock, Inbox, Source as _, SystemClock};
 use freshet_destinations::delta::{CompactionOptions, Lake};
-use freshet_load::{Committer, PackageLimits, Retry, SpoolLoader};
+use freshet_load::{Committer, PackageLimits, Retry, SpoolLoader, tell_of_closures};
 use freshet_sources::drain::{DrainLimits, DrainOptions, DrainReceiver, DrainStats, TlsFiles};
 use freshet_spool::{Spool, SpoolError, SpoolOptions};
 use tokio::sync::watch;
@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::cli::{Global, RunArgs};
 use crate::config::{Settings, format_bytes};
-use crate::daemon::{Live, Report, maintain, pages, tell_of_closures};
+use crate::daemon::{Live, Report, maintain, pages};
 use crate::exit::{Exit, Failure};
 use crate::lake;
 use crate::output::Printer;

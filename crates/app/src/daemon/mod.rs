@@ -3,10 +3,8 @@
 mod live;
 mod maintenance;
 mod metrics;
-mod notices;
 mod pages;
 
 pub(crate) use live::{Live, Report};
 pub(crate) use maintenance::maintain;
-pub(crate) use notices::tell_of_closures;
 pub(crate) use pages::pages;

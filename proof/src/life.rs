@@ -64,8 +64,12 @@ impl Mailbox {
 struct Process {
     spool: Arc<Spool>,
     writer: Option<Writer>,
+    /// What the spool last said of itself.
+    state: State,
     /// Uptime until which the writer is at the disk.
     busy_until: u64,
+    /// When a disk that is full or failing is tried again.
+    retry_at: Option<u64>,
     mailbox: Mailbox,
     end: watch::Sender<bool>,
     /// Deliveries that the spool has not answered.
@@ -125,8 +129,9 @@ impl World {
                 continue;
             }
             self.watch(&mut process);
-            self.stop(&mut process);
-            self.begin_rival(&mut process);
+            if self.stop(&mut process) || self.begin_rival(&mut process) {
+                continue;
+            }
             if !self.step() {
                 return End::Stuck;
             }
@@ -162,6 +167,8 @@ impl World {
             spool,
             writer: Some(writer),
             busy_until: 0,
+            retry_at: None,
+            state: State::Open,
             mailbox,
             end,
             accepting: 0,
@@ -202,7 +209,12 @@ impl World {
 
     /// Gives what has arrived to the spool, as the receiver does.
     fn deliver(&mut self, process: &mut Process) -> bool {
-        let is_open = process.spool.stats().state == State::Open;
+        let stats = process.spool.stats();
+        if stats.state != process.state {
+            self.story.tell(|| format!("the spool is {}, {} bytes in {} segments", stats.state.as_str(), stats.used_bytes, stats.segments));
+            process.state = stats.state;
+        }
+        let is_open = stats.state == State::Open;
         self.note_closure(process, is_open);
         self.is_listening = process.has_begun && self.order == Order::Live && is_open;
         let arrived = std::mem::take(&mut self.arrived);
@@ -271,13 +283,17 @@ impl World {
                 true
             }
             Turn::Idle(limit) => {
-                if let Some(limit) = limit {
-                    // It is asked again at each step; this makes sure that there is one.
-                    let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX).min(1_000_000);
-                    process.busy_until = now + limit;
-                    self.after(limit, Event::Retry);
+                let Some(limit) = limit else { return false };
+                if process.retry_at.is_some_and(|at| now >= at) {
+                    process.retry_at = None;
                     writer.retry();
                     self.check_bound();
+                    return true;
+                }
+                if process.retry_at.is_none() {
+                    let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+                    process.retry_at = Some(now + limit);
+                    self.after(limit, Event::Writer);
                 }
                 false
             }
@@ -323,23 +339,25 @@ impl World {
     }
 
     /// Carries out an order to stop, in flow order.
-    fn stop(&mut self, process: &mut Process) {
-        if self.order == Order::Stop && process.has_begun && process.accepting == 0 && !process.is_ending {
+    fn stop(&mut self, process: &mut Process) -> bool {
+        let is_time = self.order == Order::Stop && process.has_begun && process.accepting == 0 && !process.is_ending;
+        if is_time {
             process.is_ending = true;
             self.story.tell(|| "no more connections; the loader is to end".to_owned());
             process.end.send_replace(true);
         }
+        is_time
     }
 
     /// Starts a second loader on a copy of the spool as it is now.
-    fn begin_rival(&mut self, process: &mut Process) {
+    fn begin_rival(&mut self, process: &mut Process) -> bool {
         if self.rivals_wanted == 0 || !self.is_listening {
-            return;
+            return false;
         }
         self.rivals_wanted -= 1;
         let clock: Arc<dyn Clock> = Arc::new(self.timeline.clone());
         let copy: Arc<dyn Disk> = Arc::new(self.disk.copy());
-        let Ok((spool, writer, _)) = Spool::on(copy, &self.plan.spool, Arc::clone(&clock), INSTALL_ID) else { return };
+        let Ok((spool, writer, _)) = Spool::on(copy, &self.plan.spool, Arc::clone(&clock), INSTALL_ID) else { return false };
         self.tally.struck(Fault::Rival);
         process.rivals.push(writer);
         let (spool, mailbox) = (Arc::new(spool), process.mailbox.clone());
@@ -350,6 +368,7 @@ impl World {
             spool.close().await;
             mailbox.post(Mail::RivalDone);
         });
+        true
     }
 }
 

@@ -70,6 +70,7 @@ impl Plan {
             segment_bytes: 1024 + dice.below(16) * 1024,
             dedupe_window: Duration::from_hours(2),
             retry_every: Duration::from_secs(1),
+            ..SpoolOptions::default()
         };
         let packages = PackageLimits {
             bytes_max: 64 << 20,
@@ -101,7 +102,7 @@ impl Plan {
     #[must_use]
     pub fn with_mutant(mut self, mutant: Mutant) -> Self {
         if mutant == Mutant::NoDedupe {
-            self.spool.dedupe_window = Duration::ZERO;
+            (self.spool.dedupe_window, self.spool.dedupe_frames_min) = (Duration::ZERO, 0);
         }
         self.mutant = Some(mutant);
         self

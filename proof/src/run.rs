@@ -44,15 +44,14 @@ pub fn run(plan: &Plan, is_recorded: bool) -> Report {
     while world.until_start() {
         match world.live() {
             End::Stuck => break,
-            End::Stop if !world.is_storm => {
+            End::Stop if world.is_settled => {
                 world.calm_ends += 1;
                 // The last life begins and ends and changes nothing.
                 if world.calm_ends == 2 {
                     break;
                 }
             }
-            End::Stop => world.order = crate::world::Order::Live,
-            End::Crash | End::Exit => {}
+            End::Stop | End::Crash | End::Exit => {}
         }
     }
     while world.destination.first_late().is_some() {

@@ -46,8 +46,6 @@ pub(crate) enum Event {
     Start,
     /// The writer has time again.
     Writer,
-    /// A full or failing disk is tried again.
-    Retry,
     /// Nothing goes wrong any more.
     Calm,
     /// Has everything arrived?
@@ -112,6 +110,8 @@ pub(crate) struct World {
     pub(crate) arrived: Vec<(Option<u64>, usize, Frame)>,
     pub(crate) is_disk_slow: bool,
     pub(crate) is_storm: bool,
+    /// Everything has been sent and answered: what remains is to load it.
+    pub(crate) is_settled: bool,
     pub(crate) rivals_wanted: u64,
     pub(crate) steps: u64,
     /// Ends of a calm life; the second one changes nothing any more.
@@ -152,6 +152,7 @@ impl World {
             arrived: Vec::new(),
             is_disk_slow: false,
             is_storm: true,
+            is_settled: false,
             rivals_wanted: 0,
             steps: 0,
             calm_ends: 0,
@@ -251,7 +252,7 @@ impl World {
             Event::Heal(fault) => self.heal(fault),
             Event::Calm => self.calm(),
             Event::Settled => self.settle(),
-            Event::Strike(_) | Event::Start | Event::Writer | Event::Retry => {}
+            Event::Strike(_) | Event::Start | Event::Writer => {}
         }
     }
 
@@ -473,6 +474,7 @@ impl World {
         let repeats = self.events.values().any(|event| matches!(event, Event::Again { .. } | Event::Line(_)));
         let is_sent = self.drains.iter().all(|drain| drain.is_empty()) && self.requests.is_empty() && !repeats;
         if is_sent && self.is_listening {
+            self.is_settled = true;
             self.order = Order::Stop;
         } else {
             self.after(1_000_000, Event::Settled);
@@ -481,6 +483,7 @@ impl World {
 
     /// Before the process starts: what the last end and the next start suffer.
     pub(crate) fn before_start(&mut self) {
+        self.order = if self.is_settled { Order::Stop } else { Order::Live };
         if self.starts_cut > 0 {
             self.starts_cut -= 1;
             self.tally.struck(Fault::KillAtStart);

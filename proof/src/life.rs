@@ -251,13 +251,13 @@ impl World {
     fn note_closure(&mut self, process: &mut Process, is_open: bool) {
         let now = self.timeline.at();
         match (is_open, process.closed) {
-            _ if !process.has_begun || self.order != Order::Live => {}
+            _ if !process.has_begun => {}
             (false, _) => process.closed = Some(u64::MAX),
             (true, Some(u64::MAX)) => {
                 self.closures.1 += 1;
                 process.closed = Some(now);
             }
-            (true, Some(opened)) if now > opened + NOTICE_WITHIN_US => {
+            (true, Some(opened)) if now > opened + NOTICE_WITHIN_US && !process.is_ending => {
                 self.closures.0 += 1;
                 process.closed = None;
             }

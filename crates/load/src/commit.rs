@@ -112,10 +112,26 @@ impl Committer {
 
     /// The last position of `shard` in `table`.
     pub(crate) async fn checkpoint(&self, table: &'static TableDef, shard: &ShardId) -> Result<Option<Position>, CommitError> {
+        Ok(self.checkpoints(table, std::slice::from_ref(shard)).await?.into_iter().next().flatten())
+    }
+
+    /// The last position of each of `shards` in `table`.
+    pub(crate) async fn checkpoints(&self, table: &'static TableDef, shards: &[ShardId]) -> Result<Vec<Option<Position>>, CommitError> {
         let mut tried = 0;
         loop {
-            match self.destination.checkpoint(table, std::slice::from_ref(shard)).await {
-                Ok(positions) => return Ok(positions.into_iter().next().flatten()),
+            match self.destination.checkpoint(table, shards).await {
+                Ok(positions) => return Ok(positions),
+                Err(error) => self.wait_or_fail(table, error, &mut tried).await?,
+            }
+        }
+    }
+
+    /// The commits to `table` with a version above `after`.
+    pub(crate) async fn history(&self, table: &'static TableDef, after: Option<i64>) -> Result<Vec<Committed>, CommitError> {
+        let mut tried = 0;
+        loop {
+            match self.destination.history(table, after).await {
+                Ok(commits) => return Ok(commits),
                 Err(error) => self.wait_or_fail(table, error, &mut tried).await?,
             }
         }

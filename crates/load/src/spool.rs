@@ -56,6 +56,8 @@ struct Open {
     counts: Counts,
     /// The last position read.
     to: Position,
+    /// The last position that the spool was told is safe.
+    consumed: Position,
     /// When the oldest of the rows was read, as uptime of the machine.
     since: Option<Duration>,
 }
@@ -120,17 +122,20 @@ impl SpoolLoader {
         }
         let reader = self.spool.reader();
         let to = reader.position();
-        let mut open = Open { reader, rows, counts: Counts::default(), to, since: None };
+        let mut open = Open { reader, rows, counts: Counts::default(), to, consumed: to, since: None };
         let mut in_flight: Option<InFlight> = None;
         loop {
             let is_ending = *ending.borrow();
             let drained = is_ending && open.reader.position() >= self.spool.stats().durable_end;
             let full = self.limits.reached(open.rows.bytes(), open.rows.len());
             let old = open.since.is_some_and(|since| self.machine.uptime().saturating_sub(since) >= self.age_max());
-            if in_flight.is_none() && (full || old || drained) {
+            // What the tables had already makes no rows, and no package will tell that it is safe: a full spool would stay full.
+            let known = open.rows.is_empty() && open.to > open.consumed;
+            if in_flight.is_none() && (full || old || drained || known) {
                 in_flight = self.cut(&mut open, &mut checkpoints);
                 if in_flight.is_none() {
                     self.spool.consumed(open.to).await?;
+                    open.consumed = open.to;
                     if drained {
                         return Ok(());
                     }
@@ -142,7 +147,7 @@ impl SpoolLoader {
             tokio::select! {
                 biased;
                 done = finished(&mut in_flight), if in_flight.is_some() => {
-                    self.committed(done??, in_flight.take()).await?;
+                    open.consumed = self.committed(done??, in_flight.take()).await?.unwrap_or(open.consumed);
                 }
                 more = open.reader.readable(), if !full && !drained => match more {
                     true => open = self.read(open).await?,
@@ -201,12 +206,13 @@ impl SpoolLoader {
         Some(InFlight { to: open.to, started: self.machine.uptime(), task })
     }
 
-    async fn committed(&self, commits: Vec<(&'static TableDef, Committed)>, in_flight: Option<InFlight>) -> Result<(), BeginError> {
-        let Some(in_flight) = in_flight else { return Ok(()) };
+    /// Tells the spool what is safe now, and returns how far that is.
+    async fn committed(&self, commits: Vec<(&'static TableDef, Committed)>, in_flight: Option<InFlight>) -> Result<Option<Position>, BeginError> {
+        let Some(in_flight) = in_flight else { return Ok(None) };
         let rows = commits.iter().map(|(table, commit)| (table.name, commit.rows.unsigned_abs()));
         self.stats.committed(rows, self.machine.uptime().saturating_sub(in_flight.started), self.clock.now());
         self.spool.consumed(in_flight.to).await?;
-        Ok(())
+        Ok(Some(in_flight.to))
     }
 }
 

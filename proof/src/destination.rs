@@ -8,7 +8,10 @@ use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use freshet_core::{Clock, CommitOutcome, Committed, Destination, DestinationError, Package, Position, ShardId, TableDef};
 use freshet_spool::faulty_disk::Dice;
+use futures::future::BoxFuture;
+use tokio::sync::Notify;
 
+use crate::check::Tables;
 use crate::fault::Tally;
 use crate::plan::{Mutant, Plan, dice};
 use crate::rows::{sum_of, texts};
@@ -18,6 +21,30 @@ use crate::Fault;
 
 /// Microseconds that a request takes on a good day, each way.
 const TRIP_US: u64 = 20_000;
+
+/// What the world asks of a destination besides what a loader does.
+pub(crate) trait Ground: Destination {
+    /// A process starts and reaches the destination for the first time.
+    fn begin_life(&self);
+    /// Begins or ends a time in which everything fails.
+    fn set(&self, fault: Fault, on: bool);
+    /// From now on all is well.
+    fn calm(&self);
+    /// When the next request takes effect that was given up.
+    fn first_late(&self) -> Option<Due>;
+    /// Lets that request take effect, unless the table has moved on: its entry would have the number of another.
+    fn land_late(&self);
+    /// Whether there are rows of a frame, if that is known at any moment.
+    fn has_frame(&self, id: &str) -> Option<bool>;
+    /// Requests that real threads are at: time must not pass meanwhile.
+    fn pending(&self) -> Option<Arc<Notify>>;
+    /// Whether there are such requests now.
+    fn is_busy(&self) -> bool;
+    /// Merging and checkpoints, as the daemon does them now and then.
+    fn maintain(&self) -> BoxFuture<'static, ()>;
+    /// The rows and commits of every table.
+    fn tables(&self) -> Result<Tables, String>;
+}
 
 /// The destination. It outlives every process.
 pub(crate) struct SimDestination {
@@ -46,10 +73,10 @@ struct State {
 
 /// One table.
 #[derive(Default)]
-pub(crate) struct SimTable {
-    pub(crate) batches: Vec<RecordBatch>,
+struct SimTable {
+    batches: Vec<RecordBatch>,
     positions: BTreeMap<ShardId, Position>,
-    pub(crate) history: Vec<Committed>,
+    history: Vec<Committed>,
     version: i64,
 }
 
@@ -73,51 +100,6 @@ impl SimDestination {
             refused: false,
         };
         Self { plan: plan.clone(), timeline, story, tally, dead, state: Mutex::new(state) }
-    }
-
-    /// Begins or ends a time in which everything fails.
-    pub(crate) fn set(&self, fault: Fault, on: bool) {
-        let mut state = self.state();
-        match fault {
-            Fault::Outage => state.outage = on,
-            Fault::Refused => state.refused = on,
-            _ => {}
-        }
-    }
-
-    /// From now on all is well.
-    pub(crate) fn calm(&self) {
-        let mut state = self.state();
-        (state.is_storm, state.outage, state.refused) = (false, false, false);
-    }
-
-    /// When the next request takes effect that was given up.
-    pub(crate) fn first_late(&self) -> Option<Due> {
-        self.state().late.first_key_value().map(|(due, _)| *due)
-    }
-
-    /// Lets that request take effect, unless the table has moved on: its entry would have the number of another.
-    pub(crate) fn land_late(&self) {
-        let Some((due, (package, version))) = self.state().late.pop_first() else { return };
-        self.timeline.pass(due);
-        let table = package.table.name;
-        if self.state().tables.get(table).is_some_and(|table| table.version == version) {
-            let outcome = self.land(&package);
-            self.story.tell(|| format!("late commit to {table}: {}", name_of(&outcome)));
-        } else {
-            self.story.tell(|| format!("late commit to {table} came too late"));
-        }
-    }
-
-    /// Whether there are rows of a frame.
-    pub(crate) fn has_frame(&self, id: &str) -> bool {
-        self.state().frames.contains(id)
-    }
-
-    /// The rows of every table.
-    pub(crate) fn tables(&self) -> BTreeMap<&'static str, (Vec<RecordBatch>, Vec<Committed>)> {
-        let state = self.state();
-        state.tables.iter().map(|(name, table)| (*name, (table.batches.clone(), table.history.clone()))).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -252,6 +234,63 @@ impl SimDestination {
         if known != means {
             self.story.accuse(format!("load id {} stands for {known} and for {means}", package.load_id));
         }
+    }
+}
+
+impl Ground for SimDestination {
+    fn begin_life(&self) {}
+
+    fn set(&self, fault: Fault, on: bool) {
+        let mut state = self.state();
+        match fault {
+            Fault::Outage => state.outage = on,
+            Fault::Refused => state.refused = on,
+            _ => {}
+        }
+    }
+
+    fn calm(&self) {
+        let mut state = self.state();
+        (state.is_storm, state.outage, state.refused) = (false, false, false);
+    }
+
+    fn first_late(&self) -> Option<Due> {
+        self.state().late.first_key_value().map(|(due, _)| *due)
+    }
+
+    fn land_late(&self) {
+        let Some((due, (package, version))) = self.state().late.pop_first() else { return };
+        self.timeline.pass(due);
+        let table = package.table.name;
+        let is_in_time = self.state().tables.get(table).is_some_and(|table| table.version == version);
+        if is_in_time {
+            let outcome = self.land(&package);
+            self.story.tell(|| format!("late commit to {table}: {}", name_of(&outcome)));
+        } else {
+            self.story.tell(|| format!("late commit to {table} came too late"));
+        }
+    }
+
+    fn has_frame(&self, id: &str) -> Option<bool> {
+        Some(self.state().frames.contains(id))
+    }
+
+    fn pending(&self) -> Option<Arc<Notify>> {
+        None
+    }
+
+    fn is_busy(&self) -> bool {
+        false
+    }
+
+    fn maintain(&self) -> BoxFuture<'static, ()> {
+        // Rows have no files here.
+        Box::pin(std::future::ready(()))
+    }
+
+    fn tables(&self) -> Result<Tables, String> {
+        let state = self.state();
+        Ok(state.tables.iter().map(|(name, table)| (*name, (table.batches.clone(), table.history.clone()))).collect())
     }
 }
 

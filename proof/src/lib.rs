@@ -14,7 +14,9 @@
 mod check;
 mod destination;
 mod fault;
+mod lake;
 mod life;
+mod panics;
 mod plan;
 mod rows;
 mod run;
@@ -28,5 +30,5 @@ mod world;
 pub use check::Found;
 pub use fault::{Fault, Tally};
 pub use plan::{Mutant, Plan};
-pub use run::{Report, run, shrink};
+pub use run::{Level, Report, run, run_lake, shrink};
 pub use summary::Summary;

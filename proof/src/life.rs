@@ -11,6 +11,7 @@ use freshet_spool::{AppendFile, Disk, Entry, ReadFile, Spool, SpoolReader, State
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
+use crate::destination::Ground;
 use crate::plan::Mutant;
 use crate::time::Idle;
 use crate::world::{Delivery, Event, Order, World};
@@ -93,7 +94,8 @@ impl World {
         self.before_start();
         self.story.tell(|| format!("process {} starts", self.life));
         let idle = Idle::default();
-        let Ok(runtime) = runtime(&idle) else {
+        self.destination.begin_life();
+        let Ok(runtime) = runtime(&idle, self.destination.pending().is_some()) else {
             self.story.accuse("no runtime".to_owned());
             return End::Stuck;
         };
@@ -116,6 +118,12 @@ impl World {
         };
         loop {
             idle.await;
+            while !self.dead.load(Ordering::Relaxed)
+                && let Some(pending) = self.destination.pending().filter(|_| self.destination.is_busy())
+            {
+                // Real threads are at it: no simulated time passes.
+                pending.notified().await;
+            }
             if self.dead.load(Ordering::Relaxed) || self.disk.is_dead() {
                 return End::Crash;
             }
@@ -129,7 +137,7 @@ impl World {
                 continue;
             }
             self.watch(&mut process);
-            if self.stop(&mut process) || self.begin_rival(&mut process) {
+            if self.stop(&mut process) || self.begin_rival(&mut process) || self.begin_maintenance() {
                 continue;
             }
             if !self.step() {
@@ -181,7 +189,7 @@ impl World {
     }
 
     fn committer(&self) -> impl Fn(Retry) -> Committer + Send + use<> {
-        let (destination, timeline) = (Arc::clone(&self.destination) as Arc<dyn Destination>, self.timeline.clone());
+        let (destination, timeline) = (Arc::<dyn Ground>::clone(&self.destination) as Arc<dyn Destination>, self.timeline.clone());
         move |retry| {
             Committer::new(Arc::clone(&destination), Arc::new(timeline.clone()), retry).on(Arc::new(timeline.clone()))
         }
@@ -328,7 +336,7 @@ impl World {
         process.consumed = stats.consumed;
         while process.frames.front().is_some_and(|(position, _)| *position <= stats.consumed) {
             let Some((position, frame)) = process.frames.pop_front() else { break };
-            if !self.destination.has_frame(&frame) {
+            if self.destination.has_frame(&frame) == Some(false) {
                 self.story.accuse(format!("frame {frame} at {position} counts as consumed and is in no table"));
             }
         }
@@ -347,6 +355,16 @@ impl World {
             process.end.send_replace(true);
         }
         is_time
+    }
+
+    /// Lets the destination's tables be looked after.
+    fn begin_maintenance(&mut self) -> bool {
+        let is_due = std::mem::take(&mut self.is_maintenance_due);
+        if is_due {
+            self.tally.struck(Fault::Maintenance);
+            tokio::spawn(self.destination.maintain());
+        }
+        is_due
     }
 
     /// Starts a second loader on a copy of the spool as it is now.
@@ -422,9 +440,14 @@ impl Drop for Told {
     }
 }
 
-fn runtime(idle: &Idle) -> std::io::Result<Runtime> {
+/// One thread, and no clock but ours, unless the destination is a real one.
+fn runtime(idle: &Idle, is_real: bool) -> std::io::Result<Runtime> {
     let idle = idle.clone();
-    Builder::new_current_thread().on_thread_park(move || idle.reached()).build()
+    let mut builder = Builder::new_current_thread();
+    if is_real {
+        builder.enable_time();
+    }
+    builder.on_thread_park(move || idle.reached()).build()
 }
 
 /// A disk whose syncs do nothing.

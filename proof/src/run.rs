@@ -1,9 +1,11 @@
 //! One run, from the first start to the last check, and the search for a smaller one that fails as well.
 
 use std::collections::BTreeMap;
+use std::panic::catch_unwind;
 
 use crate::check::{Found, check};
 use crate::life::End;
+use crate::panics;
 use crate::plan::Plan;
 use crate::world::World;
 use crate::Fault;
@@ -37,10 +39,44 @@ pub struct Report {
     pub struck: BTreeMap<Fault, u64>,
 }
 
+/// What the rows go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Level {
+    /// A destination in memory: everything follows from the seed.
+    Sim,
+    /// A lake on disk. What goes wrong follows from the seed; which of two threads is first does not.
+    Lake,
+}
+
 /// Runs `plan`. Only a recorded run keeps its story.
 #[must_use]
 pub fn run(plan: &Plan, is_recorded: bool) -> Report {
-    let mut world = World::new(plan, is_recorded);
+    run_on(plan, Level::Sim, is_recorded)
+}
+
+/// Runs `plan` with a lake on disk, shortened: a real commit takes a thousand times as long.
+#[must_use]
+pub fn run_lake(plan: &Plan, is_recorded: bool) -> Report {
+    let mut plan = plan.clone();
+    plan.storm_us = plan.storm_us.min(15_000_000);
+    plan.packages.age_max_us = plan.packages.age_max_us.max(1_000_000);
+    plan.packages.rows_max = plan.packages.rows_max.max(200);
+    run_on(&plan, Level::Lake, is_recorded)
+}
+
+/// A panic anywhere, also in a task that tokio catches, is a broken promise.
+fn run_on(plan: &Plan, level: Level, is_recorded: bool) -> Report {
+    panics::watch();
+    let mut report = catch_unwind(|| live(plan, level, is_recorded)).unwrap_or_else(|_| Report { seed: plan.seed, ..Report::default() });
+    report.problems.extend(panics::take());
+    report
+}
+
+fn live(plan: &Plan, level: Level, is_recorded: bool) -> Report {
+    let mut world = match World::new(plan, level, is_recorded) {
+        Ok(world) => world,
+        Err(problem) => return Report { seed: plan.seed, problems: vec![problem], ..Report::default() },
+    };
     while world.until_start() {
         match world.live() {
             End::Stuck => break,
@@ -57,7 +93,14 @@ pub fn run(plan: &Plan, is_recorded: bool) -> Report {
     while world.destination.first_late().is_some() {
         world.destination.land_late();
     }
-    let found = if world.calm_ends == 2 { check(&world, &world.destination.tables()) } else { Found::default() };
+    let found = match world.destination.tables() {
+        Ok(tables) if world.calm_ends == 2 => check(&world, &tables),
+        Ok(_) => Found::default(),
+        Err(problem) => {
+            world.story.accuse(format!("the tables cannot be read: {problem}"));
+            Found::default()
+        }
+    };
     report(&world, found)
 }
 

@@ -8,7 +8,9 @@ use freshet_core::{Clock as _, InboxError, Payload, Receipt};
 use freshet_spool::faulty_disk::{Crash, Dice, FaultyDisk};
 use tokio::task::AbortHandle;
 
-use crate::destination::SimDestination;
+use crate::destination::{Ground, SimDestination};
+use crate::lake::LakeDestination;
+use crate::run::Level;
 use crate::fault::Tally;
 use crate::plan::{Plan, dice};
 use crate::sender::{Ending, Frame, Logplex, Sender, Want};
@@ -92,7 +94,7 @@ pub(crate) struct World {
     pub(crate) tally: Tally,
     /// The process is dead: whatever it still does has no effect.
     pub(crate) dead: Arc<AtomicBool>,
-    pub(crate) destination: Arc<SimDestination>,
+    pub(crate) destination: Arc<dyn Ground>,
     pub(crate) disk: FaultyDisk,
     pub(crate) wire: Wire,
     pub(crate) drains: Vec<Box<dyn Sender>>,
@@ -113,6 +115,7 @@ pub(crate) struct World {
     /// Everything has been sent and answered: what remains is to load it.
     pub(crate) is_settled: bool,
     pub(crate) rivals_wanted: u64,
+    pub(crate) is_maintenance_due: bool,
     pub(crate) steps: u64,
     /// Ends of a calm life; the second one changes nothing any more.
     pub(crate) calm_ends: u32,
@@ -127,17 +130,20 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(plan: &Plan, is_recorded: bool) -> Self {
+    pub(crate) fn new(plan: &Plan, level: Level, is_recorded: bool) -> Result<Self, String> {
         let timeline = Timeline::default();
         let story = Story::new(timeline.clone(), is_recorded);
         let (tally, dead) = (Tally::default(), Arc::new(AtomicBool::new(false)));
-        let destination = SimDestination::new(plan, timeline.clone(), story.clone(), tally.clone(), Arc::clone(&dead));
+        let destination: Arc<dyn Ground> = match level {
+            Level::Sim => Arc::new(SimDestination::new(plan, timeline.clone(), story.clone(), tally.clone(), Arc::clone(&dead))),
+            Level::Lake => Arc::new(LakeDestination::new(plan, timeline.clone(), story.clone(), tally.clone(), Arc::clone(&dead))?),
+        };
         let drain = |index| Box::new(Logplex::new(index, plan.drains, plan.buffer_messages, plan.frame_messages)) as Box<dyn Sender>;
         let mut world = Self {
             plan: plan.clone(),
             story,
             dead,
-            destination: Arc::new(destination),
+            destination,
             disk: FaultyDisk::new(plan.seed ^ 0xD15C),
             wire: Wire::new(plan, tally.clone()),
             drains: (0..plan.drains).map(drain).collect(),
@@ -154,6 +160,7 @@ impl World {
             is_storm: true,
             is_settled: false,
             rivals_wanted: 0,
+            is_maintenance_due: false,
             steps: 0,
             calm_ends: 0,
             chance: dice(plan.seed, "life"),
@@ -167,17 +174,17 @@ impl World {
             timeline,
             tally,
         };
-        world.schedule();
-        world
+        world.schedule(level);
+        Ok(world)
     }
 
-    fn schedule(&mut self) {
+    fn schedule(&mut self, level: Level) {
         self.after(0, Event::Start);
         self.after(self.plan.storm_us, Event::Calm);
         for drain in 0..self.drains.len() {
             self.after(self.plan.line_every_us, Event::Line(drain));
         }
-        const AT_TIMES: [Fault; 15] = [
+        const AT_TIMES: [Fault; 16] = [
             Fault::Kill,
             Fault::KillAtWrite,
             Fault::PowerCut,
@@ -193,8 +200,9 @@ impl World {
             Fault::Outage,
             Fault::Refused,
             Fault::Rival,
+            Fault::Maintenance,
         ];
-        let planned: Vec<Fault> = AT_TIMES.into_iter().filter(|fault| self.plan.has(*fault)).collect();
+        let planned: Vec<Fault> = AT_TIMES.into_iter().filter(|fault| self.plan.has(*fault) && (*fault != Fault::Maintenance || level == Level::Lake)).collect();
         for fault in planned {
             // Each fault has times of its own, so that leaving one out does not change the others.
             let mut dice = dice(self.plan.seed, fault.name());
@@ -428,6 +436,7 @@ impl World {
                 self.after(1_000_000 + dice.below(20_000_000), Event::Heal(fault));
             }
             Fault::Rival => self.rivals_wanted += 1,
+            Fault::Maintenance => self.is_maintenance_due = true,
             _ => return,
         }
         self.story.tell(|| format!("fault: {fault}"));

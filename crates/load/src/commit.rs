@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::loads;
+use crate::machine::{Machine, TokioMachine};
 use crate::stats::LoaderStats;
 
 /// How often a commit is tried, and how long the waits between tries are.
@@ -65,13 +66,25 @@ pub struct Committer {
     clock: Arc<dyn Clock>,
     retry: Retry,
     stats: Arc<LoaderStats>,
+    machine: Arc<dyn Machine>,
 }
 
 impl Committer {
     /// A committer that tries as `retry` says.
     #[must_use]
     pub fn new(destination: Arc<dyn Destination>, clock: Arc<dyn Clock>, retry: Retry) -> Self {
-        Self { destination, clock, retry, stats: Arc::default() }
+        Self { destination, clock, retry, stats: Arc::default(), machine: Arc::new(TokioMachine::new()) }
+    }
+
+    /// The same on another machine than tokio's. Loaders run on the machine of their committer.
+    #[must_use]
+    pub fn on(self, machine: Arc<dyn Machine>) -> Self {
+        Self { machine, ..self }
+    }
+
+    /// What it runs on.
+    pub(crate) fn machine(&self) -> &Arc<dyn Machine> {
+        &self.machine
     }
 
     /// Counters of all that is committed through this committer and its clones.
@@ -99,10 +112,26 @@ impl Committer {
 
     /// The last position of `shard` in `table`.
     pub(crate) async fn checkpoint(&self, table: &'static TableDef, shard: &ShardId) -> Result<Option<Position>, CommitError> {
+        Ok(self.checkpoints(table, std::slice::from_ref(shard)).await?.into_iter().next().flatten())
+    }
+
+    /// The last position of each of `shards` in `table`.
+    pub(crate) async fn checkpoints(&self, table: &'static TableDef, shards: &[ShardId]) -> Result<Vec<Option<Position>>, CommitError> {
         let mut tried = 0;
         loop {
-            match self.destination.checkpoint(table, std::slice::from_ref(shard)).await {
-                Ok(positions) => return Ok(positions.into_iter().next().flatten()),
+            match self.destination.checkpoint(table, shards).await {
+                Ok(positions) => return Ok(positions),
+                Err(error) => self.wait_or_fail(table, error, &mut tried).await?,
+            }
+        }
+    }
+
+    /// The commits to `table` with a version above `after`.
+    pub(crate) async fn history(&self, table: &'static TableDef, after: Option<i64>) -> Result<Vec<Committed>, CommitError> {
+        let mut tried = 0;
+        loop {
+            match self.destination.history(table, after).await {
+                Ok(commits) => return Ok(commits),
                 Err(error) => self.wait_or_fail(table, error, &mut tried).await?,
             }
         }
@@ -159,7 +188,7 @@ impl Committer {
         let wait = self.retry.wait(*tried, self.clock.now().0.unsigned_abs());
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         warn!(table = table.name, tried, wait_ms = wait.as_millis() as u64, %error, cause, "destination failed, trying again");
-        tokio::time::sleep(wait).await;
+        self.machine.sleep(wait).await;
         Ok(())
     }
 

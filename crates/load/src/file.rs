@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::commit::{CommitError, Committer};
 use crate::cut::{PackageLimits, package};
 use crate::file_position::FilePosition;
+use crate::machine::{Machine, TokioMachine, work_on};
 
 /// Files that agree up to a chunk and in the first record of it, but not in the rest, are told apart by a number. More
 /// of them than this is taken for a bug.
@@ -51,6 +52,7 @@ pub struct ChunkReport {
 pub struct FileLoader {
     committer: Option<Committer>,
     clock: Arc<dyn Clock>,
+    machine: Arc<dyn Machine>,
     limits: PackageLimits,
     /// Tables that take no rows, because what would go there is there already under another name.
     closed: Vec<&'static TableDef>,
@@ -88,9 +90,11 @@ impl FileLoader {
     #[must_use]
     pub fn new(committer: Option<Committer>, clock: Arc<dyn Clock>, limits: PackageLimits) -> Self {
         let tables = Rows::tables().len();
+        let machine = committer.as_ref().map(|committer| Arc::clone(committer.machine()));
         Self {
             committer,
             clock,
+            machine: machine.unwrap_or_else(|| Arc::new(TokioMachine::new())),
             limits,
             closed: Vec::new(),
             open: Open::default(),
@@ -124,7 +128,7 @@ impl FileLoader {
         let found = self.find(hash, &chunk).await?;
         let now = self.clock.now();
         let rows = std::mem::take(&mut self.open.rows);
-        let parsed = tokio::task::spawn_blocking(move || parse(rows, chunk, found, now)).await;
+        let parsed = work_on(self.machine.as_ref(), move || parse(rows, chunk, found, now)).await;
         let parsed = parsed.map_err(|lost| CommitError::Lost(lost.to_string()))?;
         self.open.rows = parsed.rows;
         self.open.spans.resize_with(Rows::tables().len(), Vec::new);

@@ -24,15 +24,13 @@ pub(crate) async fn record(committer: &Committer, tables: &[&'static TableDef]) 
 }
 
 async fn try_record(committer: &Committer, tables: &[&'static TableDef]) -> Result<(), CommitError> {
-    let destination = committer.destination();
-    let failed = |table: &'static TableDef| move |source| CommitError::Destination { table: table.name, source };
     let shards: Vec<_> = tables.iter().map(|table| ShardId::new(&format!("freshet/loads/{}", table.name))).collect();
-    let known = destination.checkpoint(LOADS, &shards).await.map_err(failed(LOADS))?;
+    let known = committer.checkpoints(LOADS, &shards).await?;
     let mut commits: Vec<(&str, Committed)> = Vec::new();
     let mut spans = Vec::new();
     for ((table, shard), known) in tables.iter().zip(shards).zip(known) {
         let after = known.map(|version| i64::try_from(version).unwrap_or(i64::MAX));
-        let new = destination.history(table, after).await.map_err(failed(table))?;
+        let new = committer.history(table, after).await?;
         let Some(last) = new.last() else { continue };
         spans.push(Span { shard, from: known.unwrap_or(0), to: last.version.unsigned_abs() });
         commits.extend(new.into_iter().map(|commit| (table.name, commit)));

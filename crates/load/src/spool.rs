@@ -10,12 +10,12 @@ use freshet_spool::{Entry, Spool, SpoolError, SpoolReader};
 use freshet_tables::{Counts, Delivery, PositionOf, Rows, TableRows};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, warn};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::commit::{CommitError, Committer};
 use crate::cut::{PackageLimits, package};
+use crate::machine::{Lost, Machine, work_on};
 use crate::stats::LoaderStats;
 
 /// Bytes of payloads that are parsed in one go. Nothing else of the loader happens meanwhile.
@@ -31,6 +31,7 @@ pub struct SpoolLoader {
     limits: PackageLimits,
     clock: Arc<dyn Clock>,
     stats: Arc<LoaderStats>,
+    machine: Arc<dyn Machine>,
     shard: ShardId,
 }
 
@@ -44,8 +45,8 @@ pub enum BeginError {
     #[error(transparent)]
     Spool(#[from] SpoolError),
     /// A thread ended without an answer, which only a bug can cause.
-    #[error("the parser ended without an answer: {0}")]
-    Lost(#[from] tokio::task::JoinError),
+    #[error(transparent)]
+    Lost(#[from] Lost),
 }
 
 /// The rows that wait for their commit, and what they were made from.
@@ -55,14 +56,16 @@ struct Open {
     counts: Counts,
     /// The last position read.
     to: Position,
-    /// When the oldest of the rows was read.
-    since: Option<Instant>,
+    /// The last position that the spool was told is safe.
+    consumed: Position,
+    /// When the oldest of the rows was read, as uptime of the machine.
+    since: Option<Duration>,
 }
 
 /// A package of every table that is being committed.
 struct InFlight {
     to: Position,
-    started: Instant,
+    started: Duration,
     task: JoinHandle<Result<Vec<(&'static TableDef, Committed)>, CommitError>>,
 }
 
@@ -70,8 +73,8 @@ impl SpoolLoader {
     /// A loader of everything in `spool`. The committer should try for ever: meanwhile the spool fills, and then senders wait.
     #[must_use]
     pub fn new(spool: Arc<Spool>, committer: Committer, limits: PackageLimits, clock: Arc<dyn Clock>) -> Self {
-        let (shard, stats) = (spool.shard(), Arc::clone(committer.stats()));
-        Self { spool, committer, limits, clock, stats, shard }
+        let (shard, stats, machine) = (spool.shard(), Arc::clone(committer.stats()), Arc::clone(committer.machine()));
+        Self { spool, committer, limits, clock, stats, machine, shard }
     }
 
     /// Its counters, and its committer's.
@@ -98,7 +101,7 @@ impl SpoolLoader {
         while let Err(interrupted) = self.follow(&mut ending).await {
             // Whatever happened, the destination knows what it has; nothing in memory is needed.
             warn!(cause = %interrupted, "loader begins anew");
-            sleep(RETRY_WAIT).await;
+            self.machine.sleep(RETRY_WAIT).await;
         }
     }
 
@@ -119,26 +122,32 @@ impl SpoolLoader {
         }
         let reader = self.spool.reader();
         let to = reader.position();
-        let mut open = Open { reader, rows, counts: Counts::default(), to, since: None };
+        let mut open = Open { reader, rows, counts: Counts::default(), to, consumed: to, since: None };
         let mut in_flight: Option<InFlight> = None;
         loop {
             let is_ending = *ending.borrow();
             let drained = is_ending && open.reader.position() >= self.spool.stats().durable_end;
             let full = self.limits.reached(open.rows.bytes(), open.rows.len());
-            let old = open.since.is_some_and(|since| since.elapsed() >= self.age_max());
-            if in_flight.is_none() && (full || old || drained) {
+            let old = open.since.is_some_and(|since| self.machine.uptime().saturating_sub(since) >= self.age_max());
+            // What the tables had already makes no rows, and no package will tell that it is safe: a full spool would stay full.
+            let known = open.rows.is_empty() && open.to > open.consumed;
+            if in_flight.is_none() && (full || old || drained || known) {
                 in_flight = self.cut(&mut open, &mut checkpoints);
                 if in_flight.is_none() {
                     self.spool.consumed(open.to).await?;
+                    open.consumed = open.to;
                     if drained {
                         return Ok(());
                     }
                 }
             }
-            let due = open.since.map(|since| since + self.age_max());
+            let left = open.since.map(|since| (since + self.age_max()).saturating_sub(self.machine.uptime()));
+            // In this order, and not by chance, so that a run can be replayed. Nobody starves: what has become due
+            // meanwhile is seen at the top of the loop.
             tokio::select! {
+                biased;
                 done = finished(&mut in_flight), if in_flight.is_some() => {
-                    self.committed(done??, in_flight.take()).await?;
+                    open.consumed = self.committed(done??, in_flight.take()).await?.unwrap_or(open.consumed);
                 }
                 more = open.reader.readable(), if !full && !drained => match more {
                     true => open = self.read(open).await?,
@@ -146,7 +155,7 @@ impl SpoolLoader {
                     false => return Err(SpoolError::Stopped.into()),
                 },
                 () = set(ending), if !is_ending => {}
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && in_flight.is_none() => {}
+                () = self.machine.sleep(left.unwrap_or_default()), if left.is_some() && in_flight.is_none() => {}
             }
         }
     }
@@ -157,24 +166,24 @@ impl SpoolLoader {
 
     /// Reads and parses what is there, off the async threads.
     async fn read(&self, mut open: Open) -> Result<Open, BeginError> {
-        let now = self.clock.now();
-        let parsed = tokio::task::spawn_blocking(move || {
+        let (received_at, uptime) = (self.clock.now(), self.machine.uptime());
+        let parsed = work_on(self.machine.as_ref(), move || {
             let rows_before = open.rows.len();
             let read = open.reader.read_batch(BATCH_BYTES);
             if let Ok(entries) = &read {
                 for entry in entries {
-                    open.add(entry, now);
+                    open.add(entry, received_at);
                 }
             }
             if open.since.is_none() && open.rows.len() > rows_before {
-                open.since = Some(Instant::now());
+                open.since = Some(uptime);
             }
             (open, read.map(drop))
         });
         let (mut open, read) = parsed.await?;
         if let Err(spool) = read {
             error!(cause = %spool, "spool cannot be read, trying again");
-            sleep(RETRY_WAIT).await;
+            self.machine.sleep(RETRY_WAIT).await;
         }
         self.stats.parsed(std::mem::take(&mut open.counts));
         Ok(open)
@@ -194,15 +203,20 @@ impl SpoolLoader {
         debug!(tables = packages.len(), to = open.to, "package cut");
         let committer = self.committer.clone();
         let task = tokio::spawn(async move { committer.commit(packages).await });
-        Some(InFlight { to: open.to, started: Instant::now(), task })
+        Some(InFlight { to: open.to, started: self.machine.uptime(), task })
     }
 
-    async fn committed(&self, commits: Vec<(&'static TableDef, Committed)>, in_flight: Option<InFlight>) -> Result<(), BeginError> {
-        let Some(in_flight) = in_flight else { return Ok(()) };
+    /// Tells the spool what is safe now, and returns how far that is.
+    async fn committed(
+        &self,
+        commits: Vec<(&'static TableDef, Committed)>,
+        in_flight: Option<InFlight>,
+    ) -> Result<Option<Position>, BeginError> {
+        let Some(in_flight) = in_flight else { return Ok(None) };
         let rows = commits.iter().map(|(table, commit)| (table.name, commit.rows.unsigned_abs()));
-        self.stats.committed(rows, in_flight.started.elapsed(), self.clock.now());
+        self.stats.committed(rows, self.machine.uptime().saturating_sub(in_flight.started), self.clock.now());
         self.spool.consumed(in_flight.to).await?;
-        Ok(())
+        Ok(Some(in_flight.to))
     }
 }
 
@@ -212,11 +226,9 @@ async fn set(flag: &mut watch::Receiver<bool>) {
 }
 
 /// The commit's end. Waits for ever when there is none, which the caller rules out.
-async fn finished(
-    in_flight: &mut Option<InFlight>,
-) -> Result<Result<Vec<(&'static TableDef, Committed)>, CommitError>, tokio::task::JoinError> {
+async fn finished(in_flight: &mut Option<InFlight>) -> Result<Result<Vec<(&'static TableDef, Committed)>, CommitError>, Lost> {
     match in_flight {
-        Some(in_flight) => (&mut in_flight.task).await,
+        Some(in_flight) => (&mut in_flight.task).await.map_err(|_| Lost),
         None => std::future::pending().await,
     }
 }

@@ -10,7 +10,7 @@ use crate::SpoolError;
 /// One flat directory of files. Names are relative to it.
 ///
 /// A name is sure to survive a power cut only after [`Disk::sync_directory`], a file's bytes only after [`AppendFile::sync`].
-pub(crate) trait Disk: Send + Sync {
+pub trait Disk: Send + Sync {
     /// The names of all files.
     fn list(&self) -> io::Result<Vec<String>>;
     /// A new, empty file; an older one of that name is emptied.
@@ -28,7 +28,7 @@ pub(crate) trait Disk: Send + Sync {
 }
 
 /// A file being written, always at its end.
-pub(crate) trait AppendFile: Send {
+pub trait AppendFile: Send {
     /// Writes all of `bytes`. After an error any part of them may be there.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
     /// Makes everything appended durable. After an error nothing may be believed about what was appended since the
@@ -37,7 +37,7 @@ pub(crate) trait AppendFile: Send {
 }
 
 /// A file being read.
-pub(crate) trait ReadFile: Send {
+pub trait ReadFile: Send {
     /// Its length in bytes.
     fn length(&mut self) -> io::Result<u64>;
     /// Fills `buffer` from `offset` on and returns how many bytes there were; fewer only at the end of the file.

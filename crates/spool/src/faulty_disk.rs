@@ -1,50 +1,58 @@
-//! A disk in memory that forgets, tears, lies and dies.
+//! A disk in memory that forgets, tears, lies and dies, for tests of the spool and of what is built on it.
+//!
+//! Every fault follows from a seed, so a test that fails can be replayed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::{AppendFile, Disk, ReadFile};
 
 /// A small generator of numbers that look random and are the same for the same seed.
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// The numbers of `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(crate) fn next(&mut self) -> u64 {
+    /// Any number.
+    pub fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
     }
 
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
+    /// A number from 0 up to but without `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.roll() % end.max(1)
     }
 
-    pub(crate) fn one_in(&mut self, n: u64) -> bool {
+    /// True once in `n` times.
+    pub fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 }
 
 /// The disk. Clones are the same disk.
 #[derive(Clone)]
-pub(crate) struct FaultyDisk(Arc<Mutex<Platter>>);
+pub struct FaultyDisk(Arc<Mutex<Platter>>);
 
 /// How a crash treats what was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Crash {
+pub enum Crash {
     /// The process is killed: the kernel still has everything.
     Process,
     /// The power is cut: what was not synced is kept, torn or lost, as chance will have it.
     Power,
 }
 
+#[derive(Clone)]
 struct Platter {
     dice: Dice,
     files: Vec<Inode>,
@@ -54,9 +62,11 @@ struct Platter {
     capacity: u64,
     failing_syncs: u32,
     operations_left: Option<u64>,
+    operations: u64,
+    syncs: u64,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Inode {
     data: Vec<u8>,
     /// Bytes that a sync was reported for.
@@ -66,7 +76,9 @@ struct Inode {
 }
 
 impl FaultyDisk {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// An empty, healthy disk whose faults follow from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(Platter {
             dice: Dice::new(seed),
             files: Vec::new(),
@@ -75,38 +87,82 @@ impl FaultyDisk {
             capacity: u64::MAX,
             failing_syncs: 0,
             operations_left: None,
+            operations: 0,
+            syncs: 0,
         })))
     }
 
     /// Bytes that fit on the disk.
-    pub(crate) fn set_capacity(&self, bytes: u64) {
+    pub fn set_capacity(&self, bytes: u64) {
         self.platter().capacity = bytes;
     }
 
     /// The next `count` syncs fail.
-    pub(crate) fn fail_syncs(&self, count: u32) {
+    pub fn fail_syncs(&self, count: u32) {
         self.platter().failing_syncs = count;
     }
 
     /// After `operations` more the disk refuses everything, the first of them half done.
-    pub(crate) fn die_after(&self, operations: u64) {
+    pub fn die_after(&self, operations: u64) {
         self.platter().operations_left = Some(operations);
     }
 
     /// Takes all faults away.
-    pub(crate) fn heal(&self) {
+    pub fn heal(&self) {
         let mut platter = self.platter();
         platter.capacity = u64::MAX;
         platter.failing_syncs = 0;
         platter.operations_left = None;
     }
 
-    pub(crate) fn used_bytes(&self) -> u64 {
+    /// Bytes in all files.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
         self.platter().used_bytes()
     }
 
+    /// Whether the operations of [`FaultyDisk::die_after`] are used up, and one more was tried.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.platter().operations_left == Some(0)
+    }
+
+    /// Operations so far that change files or names, or make them durable.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.platter().operations
+    }
+
+    /// Files whose sync succeeded so far.
+    #[must_use]
+    pub fn syncs(&self) -> u64 {
+        self.platter().syncs
+    }
+
+    /// Bytes in the files whose names end in `suffix`.
+    #[must_use]
+    pub fn bytes_of(&self, suffix: &str) -> u64 {
+        let platter = self.platter();
+        let named = platter.names.iter().filter(|(name, _)| name.ends_with(suffix));
+        named.map(|(_, index)| platter.files[*index].data.len() as u64).sum()
+    }
+
+    /// Another disk with the same files, as a copy of the directory would have them: all of it durable, and no faults.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let mut platter = self.platter().clone();
+        platter.durable_names = platter.names.clone();
+        for file in &mut platter.files {
+            file.synced = file.data.len();
+            file.doomed.clear();
+        }
+        let copy = Self(Arc::new(Mutex::new(platter)));
+        copy.heal();
+        copy
+    }
+
     /// What is found after a crash. Handles from before must not be used any more.
-    pub(crate) fn crash(&self, crash: Crash) {
+    pub fn crash(&self, crash: Crash) {
         let mut platter = self.platter();
         platter.operations_left = None;
         if crash == Crash::Power {
@@ -115,12 +171,13 @@ impl FaultyDisk {
     }
 
     fn platter(&self) -> MutexGuard<'_, Platter> {
-        self.0.lock().unwrap()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Platter {
     fn operate(&mut self) -> io::Result<()> {
+        self.operations += 1;
         match &mut self.operations_left {
             Some(0) => Err(io::Error::other("the disk is dead")),
             Some(left) => {
@@ -269,6 +326,7 @@ impl AppendFile for Handle {
             file.doomed.push(unsynced);
             return Err(io::Error::other("file not synced"));
         }
+        platter.syncs += 1;
         Ok(())
     }
 }

@@ -20,8 +20,7 @@
 
 mod disk;
 mod error;
-#[cfg(test)]
-mod faulty_disk;
+pub mod faulty_disk;
 mod ledger;
 mod limits;
 mod log;
@@ -47,6 +46,7 @@ use async_trait::async_trait;
 use freshet_core::{Clock, Inbox, InboxError, Payload, Position, Receipt, ShardId};
 use tokio::sync::{Semaphore, oneshot};
 
+pub use disk::{AppendFile, Disk, ReadFile};
 pub use error::SpoolError;
 pub use ledger::{SpoolStats, State};
 pub use limits::{MAX_BYTES_MIN, SpoolOptions};
@@ -54,8 +54,9 @@ pub use probe::{DiskProbe, probe};
 pub use reader::{Entry, SpoolReader};
 pub use recovery::{GAPS_MAX, Recovery};
 pub use walk::Gap;
+pub use writer::{Turn, Writer};
 
-use disk::{Disk, RealDisk};
+use disk::RealDisk;
 use ledger::Shared;
 use limits::Limits;
 use log::{Append, Log};
@@ -92,15 +93,30 @@ impl Spool {
         clock: Arc<dyn Clock>,
         new_install_id: u128,
     ) -> Result<(Self, Recovery), SpoolError> {
+        let (spool, writer, recovery) = Self::on(Arc::new(RealDisk::open(directory)?), options, clock, new_install_id)?;
+        let thread = thread::Builder::new()
+            .name("spool".to_owned())
+            .spawn(move || writer.run())
+            .map_err(SpoolError::disk("start", "the thread for files"))?;
+        *spool.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok((spool, recovery))
+    }
+
+    /// Like [`Spool::open`], on any disk, and without a thread: the caller runs the [`Writer`].
+    ///
+    /// # Errors
+    /// See [`Spool::open`].
+    pub fn on(
+        disk: Arc<dyn Disk>,
+        options: &SpoolOptions,
+        clock: Arc<dyn Clock>,
+        new_install_id: u128,
+    ) -> Result<(Self, Writer, Recovery), SpoolError> {
         let limits = Limits::new(options);
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(directory)?);
         let (log, recovery) = Log::open(Arc::clone(&disk), Arc::clone(&clock), limits, new_install_id)?;
         let (commands, received) = mpsc::channel();
         let (identity, shared) = (log.identity(), Arc::clone(log.shared()));
-        let thread = thread::Builder::new()
-            .name("spool".to_owned())
-            .spawn(move || writer::run(log, &clock, &limits, &received))
-            .map_err(SpoolError::disk("start", "the thread for files"))?;
+        let writer = Writer::new(log, clock, limits, received);
         let spool = Self {
             disk,
             identity,
@@ -109,9 +125,9 @@ impl Spool {
             commands,
             queue: Arc::new(Semaphore::new(limits.queue_bytes as usize)),
             is_stopped: AtomicBool::new(false),
-            thread: Mutex::new(Some(thread)),
+            thread: Mutex::new(None),
         };
-        Ok((spool, recovery))
+        Ok((spool, writer, recovery))
     }
 
     /// What the destinations know this spool's positions by: `freshet/<install id>/spool`.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::segment::PAYLOAD_BYTES_MAX;
+use crate::window::ENTRIES_MIN;
 
 /// What an operator may choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,9 @@ pub struct SpoolOptions {
     /// How long a frame is known for one that was stored. Logplex retries within milliseconds; a stalled proxy may take
     /// longer. At most four million frames are remembered, whatever their age.
     pub dedupe_window: Duration,
+    /// How many frames are known for ones that were stored however long ago that was: for a sender that had to wait longer than
+    /// the window with the frame it was at, and for clocks that jump. At most 500,000.
+    pub dedupe_frames_min: usize,
     /// How often a full or failing disk is tried again.
     pub retry_every: Duration,
 }
@@ -25,6 +29,7 @@ impl Default for SpoolOptions {
             max_bytes: 1024 * 1024 * 1024,
             segment_bytes: 64 * 1024 * 1024,
             dedupe_window: Duration::from_hours(2),
+            dedupe_frames_min: ENTRIES_MIN,
             retry_every: Duration::from_secs(1),
         }
     }
@@ -45,6 +50,7 @@ pub(crate) struct Limits {
     pub(crate) max_bytes: u64,
     pub(crate) segment_bytes: u64,
     pub(crate) dedupe_window_micros: i64,
+    pub(crate) dedupe_frames_min: usize,
     pub(crate) retry_micros: i64,
     /// With less room than this the spool is full; with twice as much it is open again.
     pub(crate) reserve_bytes: u64,
@@ -67,6 +73,7 @@ impl Limits {
             max_bytes,
             segment_bytes: options.segment_bytes.min(max_bytes / 4),
             dedupe_window_micros: micros(options.dedupe_window),
+            dedupe_frames_min: options.dedupe_frames_min,
             retry_micros: micros(options.retry_every),
             reserve_bytes,
             // A quarter is twice the reserve of a small spool; what the spool adds to a payload is far below a 32nd.

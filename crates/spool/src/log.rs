@@ -15,9 +15,12 @@ use crate::ledger::{Segment, Shared, State};
 use crate::limits::Limits;
 use crate::mark;
 use crate::recovery::{Recovered, Recovery, recover};
-use crate::seen::{self, Entry, Seen};
+use crate::seen::{self, Entry, Seen, Sidecar};
 use crate::segment::{self, HEAD_BYTES, HEADER_BYTES, Head, Header, Identity};
 use crate::window::{ENTRIES_MAX, NO_KEY, Window};
+
+/// Sidecars kept at most for frames that are older than the dedupe window: a process that starts again and again makes one each time.
+const OLD_SIDECARS_MAX: usize = 256;
 
 /// What a failed disk is tried with. A leftover is removed on start like any unfinished file.
 const PROBE_NAME: &str = "probe.tmp";
@@ -58,8 +61,8 @@ pub(crate) struct Log {
     active: Option<Active>,
     /// Segments that will not be written again, and whose sidecars are not durable yet.
     unsealed: Vec<(Position, Seen)>,
-    /// Durable sidecars and their newest entries.
-    sidecars: Vec<(Position, Micros)>,
+    /// Durable sidecars.
+    sidecars: Vec<Sidecar>,
     /// Where the durable log ends.
     end: Position,
     /// Beyond every byte that was ever written, or tried to be.
@@ -94,8 +97,8 @@ impl Log {
         limits: Limits,
         new_install_id: u128,
     ) -> Result<(Self, Recovery), SpoolError> {
-        let window = Window::new(limits.dedupe_window_micros, ENTRIES_MAX);
-        let recovered = recover(disk.as_ref(), clock.now(), window, new_install_id)?;
+        let window = Window::new(limits.dedupe_window_micros, ENTRIES_MAX, limits.dedupe_frames_min);
+        let recovered = recover(disk.as_ref(), window, new_install_id)?;
         let Recovered { identity, segments, timeline, window, end, next_base, consumed, unsealed, sidecars, report } = recovered;
         let mut log = Self {
             disk,
@@ -299,7 +302,7 @@ impl Log {
     }
 
     fn sidecars_are_durable(&mut self) {
-        let sealed = self.unsealed.drain(..).map(|(base, seen)| (base, seen.newest().unwrap_or(Micros(i64::MIN))));
+        let sealed = self.unsealed.drain(..).map(|(base, seen)| Sidecar::of(base, &seen));
         self.sidecars.extend(sealed);
     }
 
@@ -307,11 +310,17 @@ impl Log {
     fn drop_old_sidecars(&mut self) -> io::Result<()> {
         let now = self.clock.now();
         let kept: HashSet<Position> = self.shared.ledger().segments.iter().map(|segment| segment.base).collect();
+        self.sidecars.sort_unstable_by_key(|sidecar| sidecar.base);
+        let (mut newer_frames, mut newer_files) = (0, 0);
         for index in (0..self.sidecars.len()).rev() {
-            let (base, newest) = self.sidecars[index];
-            if !kept.contains(&base) && self.window.is_over(newest, now) {
+            let Sidecar { base, newest, frames } = self.sidecars[index];
+            let is_among_last = frames > 0 && newer_frames < self.limits.dedupe_frames_min && newer_files < OLD_SIDECARS_MAX;
+            if !kept.contains(&base) && self.window.is_over(newest, now) && !is_among_last {
                 remove_if_there(self.disk.as_ref(), &seen::file_name(base))?;
-                self.sidecars.swap_remove(index);
+                self.sidecars.remove(index);
+            } else {
+                newer_frames += frames;
+                newer_files += 1;
             }
         }
         Ok(())
@@ -381,7 +390,7 @@ impl Log {
     }
 
     /// Finishes the last segment, so that the next start need not doubt it.
-    pub(crate) fn close(mut self) {
+    pub(crate) fn close(&mut self) {
         if let Some(active) = self.active.take() {
             self.retire(active);
         }

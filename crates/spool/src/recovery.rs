@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use freshet_core::{Micros, Position};
+use freshet_core::Position;
 use tracing::{error, warn};
 
 use crate::SpoolError;
 use crate::disk::{Disk, TEMPORARY_SUFFIX};
 use crate::ledger::{Segment, Timeline};
 use crate::mark;
-use crate::seen::{self, Entry, Seen};
+use crate::seen::{self, Entry, Seen, Sidecar};
 use crate::segment::{self, HEADER_BYTES, Header, HeaderRead, Identity};
 use crate::walk::{BLOCK_BYTES, Gap, Step, Walk};
 use crate::window::{NO_KEY, Window};
@@ -45,13 +45,13 @@ pub(crate) struct Recovered {
     pub(crate) consumed: Position,
     /// Segments whose sidecars are missing or not surely durable: usually the last one.
     pub(crate) unsealed: Vec<(Position, Seen)>,
-    /// The sidecars on disk and their newest entries.
-    pub(crate) sidecars: Vec<(Position, Micros)>,
+    /// The sidecars on disk.
+    pub(crate) sidecars: Vec<Sidecar>,
     pub(crate) report: Recovery,
 }
 
 /// Reads the whole spool. Afterwards everything up to [`Recovered::end`] is durable.
-pub(crate) fn recover(disk: &dyn Disk, now: Micros, window: Window, new_install_id: u128) -> Result<Recovered, SpoolError> {
+pub(crate) fn recover(disk: &dyn Disk, window: Window, new_install_id: u128) -> Result<Recovered, SpoolError> {
     let names = disk.list().map_err(SpoolError::disk("list", "files"))?;
     for name in names.iter().filter(|name| name.ends_with(TEMPORARY_SUFFIX)) {
         disk.remove(name).map_err(SpoolError::disk("remove", name))?;
@@ -74,12 +74,12 @@ pub(crate) fn recover(disk: &dyn Disk, now: Micros, window: Window, new_install_
         report: Recovery::default(),
     };
     recovered.drop_unborn(disk, &mut found)?;
-    let sealed = recovered.read_sidecars(disk, &names, &found, now)?;
+    let sealed = recovered.read_sidecars(disk, &names, &found)?;
     recovered.end = found.first().and_then(|first| first.previous_end).unwrap_or(0);
     // What lies before the oldest segment was consumed, even if the mark is lost.
     recovered.consumed = consumed.max(recovered.end);
     for index in 0..found.len() {
-        recovered.read_segment(disk, &found, index, &sealed, now)?;
+        recovered.read_segment(disk, &found, index, &sealed)?;
     }
     recovered.end = recovered.end.max(consumed);
     recovered.report.segments = recovered.segments.len();
@@ -174,13 +174,7 @@ impl Recovered {
     }
 
     /// Reads the frames of segments that are gone, and where those that are still here ended.
-    fn read_sidecars(
-        &mut self,
-        disk: &dyn Disk,
-        names: &[String],
-        found: &[Found],
-        now: Micros,
-    ) -> Result<BTreeMap<Position, Position>, SpoolError> {
+    fn read_sidecars(&mut self, disk: &dyn Disk, names: &[String], found: &[Found]) -> Result<BTreeMap<Position, Position>, SpoolError> {
         let mut bases: Vec<Position> = names.iter().filter_map(|name| seen::base_of(name)).collect();
         bases.sort_unstable();
         let mut sealed = BTreeMap::new();
@@ -196,10 +190,10 @@ impl Recovered {
                 }
                 continue;
             };
-            self.sidecars.push((base, seen.newest().unwrap_or(Micros(i64::MIN))));
+            self.sidecars.push(Sidecar::of(base, &seen));
             self.next_base = self.next_base.max(seen.end);
             if is_alone {
-                self.remember(&seen.entries, now);
+                self.remember(&seen.entries);
             } else {
                 sealed.insert(base, seen.end);
             }
@@ -207,11 +201,11 @@ impl Recovered {
         Ok(sealed)
     }
 
-    fn remember(&mut self, entries: &[Entry], now: Micros) {
+    /// The window itself forgets what is too old, if enough came after it: by the clock alone a frame could be forgotten
+    /// while its sender still waits to repeat it.
+    fn remember(&mut self, entries: &[Entry]) {
         for (key, at) in entries {
-            if !self.window.is_over(*at, now) {
-                self.window.insert(*key, *at);
-            }
+            self.window.insert(*key, *at);
         }
     }
 
@@ -222,7 +216,6 @@ impl Recovered {
         found: &[Found],
         index: usize,
         sealed: &BTreeMap<Position, Position>,
-        now: Micros,
     ) -> Result<(), SpoolError> {
         let (segment, next) = (&found[index], found.get(index + 1));
         // A segment that was given up after a failed write may hold records that no sender was told are safe. They must
@@ -237,7 +230,7 @@ impl Recovered {
         walk.extend(cut);
         let Contents { last, entries } = self.read_records(&mut walk, is_unfinished)?;
         let end = if is_unfinished { last.unwrap_or(self.end) } else { cut.max(self.end) };
-        self.remember(&entries, now);
+        self.remember(&entries);
         let mut bytes = segment.bytes;
         if last.is_some() {
             if segment.previous_end.is_none() {

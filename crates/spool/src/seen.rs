@@ -69,6 +69,23 @@ impl Seen {
     }
 }
 
+/// A sidecar on disk, as far as one must know it to tell when it may go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sidecar {
+    /// Where its segment begins.
+    pub(crate) base: Position,
+    /// When the latest of its frames arrived.
+    pub(crate) newest: Micros,
+    /// How many frames it names.
+    pub(crate) frames: usize,
+}
+
+impl Sidecar {
+    pub(crate) fn of(base: Position, seen: &Seen) -> Self {
+        Self { base, newest: seen.newest().unwrap_or(Micros(i64::MIN)), frames: seen.entries.len() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -105,6 +105,7 @@ impl World {
             max_bytes: MAX_BYTES_MIN,
             segment_bytes: 1024 + seed % 3 * 1500,
             dedupe_window: Duration::from_hours(1),
+            dedupe_frames_min: seed as usize % 2 * 100,
             retry_every: Duration::ZERO,
         };
         let limits = Limits::new(&options);

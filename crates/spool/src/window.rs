@@ -12,6 +12,13 @@ pub(crate) const ENTRIES_MAX: usize = 4_000_000;
 /// The key of a payload without a frame id: it never counts as repeated.
 pub(crate) const NO_KEY: u128 = 0;
 
+/// Frames remembered at least, however old they are by the clock: a sender whose connections were refused for hours repeats the
+/// very frame that it was at, and a clock may be set forward. A thousand drains with their last frames fit many times.
+pub(crate) const ENTRIES_MIN: usize = 65_536;
+
+/// More parts than this are merged, so that looking a key up stays cheap.
+const GENERATIONS_MAX: usize = 64;
+
 /// Into how many parts the window is cut. Frames are forgotten a part at a time.
 const GENERATIONS: usize = 8;
 
@@ -33,6 +40,7 @@ pub(crate) fn key(payload: &Payload) -> u128 {
 pub(crate) struct Window {
     span_micros: i64,
     entries_max: usize,
+    entries_min: usize,
     /// Oldest first.
     generations: VecDeque<Generation>,
     forgotten_total: u64,
@@ -45,9 +53,16 @@ struct Generation {
 }
 
 impl Window {
-    /// A window that covers at least `span_micros`, unless that is more than `entries_max` keys.
-    pub(crate) fn new(span_micros: i64, entries_max: usize) -> Self {
-        Self { span_micros, entries_max, generations: VecDeque::new(), forgotten_total: 0 }
+    /// A window that covers at least `span_micros`, unless that is more than `entries_max` keys, and at least the last
+    /// `entries_min` keys, whatever the time.
+    pub(crate) fn new(span_micros: i64, entries_max: usize, entries_min: usize) -> Self {
+        Self {
+            span_micros,
+            entries_max,
+            entries_min: entries_min.min(entries_max / GENERATIONS),
+            generations: VecDeque::new(),
+            forgotten_total: 0,
+        }
     }
 
     /// Whether something that arrived at `at` is too old to be remembered at `now`.
@@ -90,8 +105,21 @@ impl Window {
     }
 
     fn forget(&mut self, now: Micros) {
-        while self.generations.front().is_some_and(|oldest| self.is_over(oldest.newest, now)) {
+        let mut entries = self.entries();
+        while let Some(oldest) = self.generations.front()
+            && self.is_over(oldest.newest, now)
+            && entries - oldest.keys.len() >= self.entries_min
+        {
+            entries -= oldest.keys.len();
             self.generations.pop_front();
+        }
+        while self.generations.len() > GENERATIONS_MAX
+            && let Some(oldest) = self.generations.pop_front()
+            && let Some(next) = self.generations.front_mut()
+        {
+            next.keys.extend(oldest.keys);
+            next.oldest = next.oldest.min(oldest.oldest);
+            next.newest = next.newest.max(oldest.newest);
         }
         // A new generation may fill up: there has to be room for all of it.
         let before_this = self.entries_max.saturating_sub(self.entries_max / GENERATIONS);
@@ -136,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_span_is_always_covered_and_not_by_much_more() {
-        let mut window = Window::new(800, 1_000_000);
+        let mut window = Window::new(800, 1_000_000, 0);
         for at in 1..5_000_i64 {
             window.insert(at as u128, Micros(at));
             let oldest_due = (at - 800).max(1);
@@ -149,7 +177,7 @@ mod tests {
 
     #[test]
     fn too_many_keys_push_out_the_oldest_and_are_counted() {
-        let mut window = Window::new(i64::MAX, 800);
+        let mut window = Window::new(i64::MAX, 800, 0);
         for key in 1..=10_000_u128 {
             window.insert(key, Micros(0));
             assert!(window.entries() <= 800, "at {key}");
@@ -161,10 +189,21 @@ mod tests {
 
     #[test]
     fn a_clock_that_steps_back_forgets_nothing() {
-        let mut window = Window::new(800, 1_000);
+        let mut window = Window::new(800, 1_000, 0);
         window.insert(1, Micros(10_000));
         window.insert(2, Micros(5_000));
         window.insert(3, Micros(10_001));
         assert!((1..=3).all(|key| window.contains(key)));
+    }
+
+    #[test]
+    fn the_last_keys_stay_however_far_the_clock_jumps() {
+        let mut window = Window::new(800, 1_000_000, 100);
+        for key in 1..=5_000_u128 {
+            window.insert(key, Micros(key as i64 * 1_000_000));
+            assert!((key.saturating_sub(99).max(1)..=key).all(|last| window.contains(last)), "at {key}");
+            assert!(window.entries() <= 200 && window.generations.len() <= GENERATIONS_MAX, "at {key}: {}", window.entries());
+        }
+        assert_eq!(window.forgotten_total(), 0);
     }
 }

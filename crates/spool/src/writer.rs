@@ -1,4 +1,4 @@
-//! The thread that runs the log, and the commands it takes.
+//! Who runs the log, and the commands it takes.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -26,76 +26,126 @@ pub(crate) enum Command {
     Close,
 }
 
-/// Runs the log until it is told to close or nobody can send any more.
+/// The half of a spool that writes. The spool answers nobody until it is run: by [`Writer::run`] on a thread of its own, or
+/// turn by turn by a test that decides when a disk takes how long.
 ///
 /// Payloads that arrive while a sync is under way share the next one; nothing ever waits for company.
-pub(crate) fn run(mut log: Log, clock: &Arc<dyn Clock>, limits: &Limits, commands: &Receiver<Command>) {
-    let mut ticked = clock.now();
-    loop {
-        let mut next = match receive(&log, clock.now(), ticked, limits, commands) {
-            Received::Command(command) => Some(command),
-            Received::Nothing => {
-                log.tick();
-                ticked = clock.now();
-                continue;
+pub struct Writer {
+    log: Log,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    commands: Receiver<Command>,
+    /// When a disk that is full or failing was last tried.
+    tried: Micros,
+}
+
+/// What a turn of the writer came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It did something, and there may be more to do.
+    Worked,
+    /// There was nothing to do. If there still is not after this time, a disk that is full or failing is to be tried:
+    /// [`Writer::retry`].
+    Idle(Option<Duration>),
+    /// The spool was closed. Dropping the writer tells everybody.
+    Ended,
+}
+
+impl Writer {
+    pub(crate) fn new(log: Log, clock: Arc<dyn Clock>, limits: Limits, commands: Receiver<Command>) -> Self {
+        let tried = clock.now();
+        Self { log, clock, limits, commands, tried }
+    }
+
+    /// Runs the log until it is told to close or nobody can send any more.
+    pub fn run(mut self) {
+        loop {
+            let limit = match self.turn() {
+                Turn::Worked => continue,
+                Turn::Ended => return,
+                Turn::Idle(limit) => limit,
+            };
+            let received = match limit {
+                None => self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(limit) => self.commands.recv_timeout(limit),
+            };
+            let turn = match received {
+                Ok(command) => self.obey(command),
+                Err(RecvTimeoutError::Timeout) => self.retry(),
+                Err(RecvTimeoutError::Disconnected) => self.end(),
+            };
+            if turn == Turn::Ended {
+                return;
             }
-            Received::Hangup => break,
-        };
+        }
+    }
+
+    /// Does what waits, up to one write, and waits for nothing.
+    pub fn turn(&mut self) -> Turn {
+        match self.commands.try_recv() {
+            Ok(command) => self.obey(command),
+            Err(TryRecvError::Disconnected) => self.end(),
+            Err(TryRecvError::Empty) => self.idle(),
+        }
+    }
+
+    /// Tries whether a disk that is full or failing is well again.
+    pub fn retry(&mut self) -> Turn {
+        self.log.tick();
+        self.tried = self.clock.now();
+        Turn::Worked
+    }
+
+    fn idle(&mut self) -> Turn {
+        if self.log.is_open() {
+            return Turn::Idle(None);
+        }
+        // A clock that was set back must not put the next try off.
+        let waited = self.clock.now().0.saturating_sub(self.tried.0).max(0);
+        match u64::try_from(self.limits.retry_micros.saturating_sub(waited)).unwrap_or(0) {
+            0 => self.retry(),
+            left => Turn::Idle(Some(Duration::from_micros(left))),
+        }
+    }
+
+    /// Carries out `command`, and those behind it that it shares a write with.
+    fn obey(&mut self, command: Command) -> Turn {
+        let mut next = Some(command);
         while let Some(command) = next.take() {
             match command {
                 Command::Append(append) => {
-                    let (batch, other) = gather(append, limits, commands);
-                    log.append(batch);
+                    let (batch, other) = self.gather(append);
+                    self.log.append(batch);
                     next = other;
                 }
                 // Whoever asked may have given up waiting; it is done all the same.
-                Command::Consume(position, answer) => drop(answer.send(log.consume(position))),
-                Command::Raise(position, answer) => drop(answer.send(log.raise(position))),
-                Command::Close => return log.close(),
+                Command::Consume(position, answer) => drop(answer.send(self.log.consume(position))),
+                Command::Raise(position, answer) => drop(answer.send(self.log.raise(position))),
+                Command::Close => return self.end(),
             }
         }
+        Turn::Worked
     }
-    log.close();
-}
 
-enum Received {
-    Command(Command),
-    /// It is time to try a failing or full disk again.
-    Nothing,
-    /// All senders are gone.
-    Hangup,
-}
+    fn end(&mut self) -> Turn {
+        self.log.close();
+        Turn::Ended
+    }
 
-fn receive(log: &Log, now: Micros, ticked: Micros, limits: &Limits, commands: &Receiver<Command>) -> Received {
-    if log.is_open() {
-        return commands.recv().map_or(Received::Hangup, Received::Command);
-    }
-    // A clock that was set back must not put the next try off.
-    let waited = now.0.saturating_sub(ticked.0).max(0);
-    let left = u64::try_from(limits.retry_micros.saturating_sub(waited)).unwrap_or(0);
-    if left == 0 {
-        return Received::Nothing;
-    }
-    match commands.recv_timeout(Duration::from_micros(left)) {
-        Ok(command) => Received::Command(command),
-        Err(RecvTimeoutError::Timeout) => Received::Nothing,
-        Err(RecvTimeoutError::Disconnected) => Received::Hangup,
-    }
-}
-
-/// Everything that waits to be stored, up to one batch, and the command that came between.
-fn gather(first: Append, limits: &Limits, commands: &Receiver<Command>) -> (Vec<Append>, Option<Command>) {
-    let mut bytes = first.payload.len();
-    let mut batch = vec![first];
-    while batch.len() < BATCH_COUNT_MAX && bytes < limits.batch_bytes {
-        match commands.try_recv() {
-            Ok(Command::Append(append)) => {
-                bytes += append.payload.len();
-                batch.push(append);
+    /// Everything that waits to be stored, up to one batch, and the command that came between.
+    fn gather(&self, first: Append) -> (Vec<Append>, Option<Command>) {
+        let mut bytes = first.payload.len();
+        let mut batch = vec![first];
+        while batch.len() < BATCH_COUNT_MAX && bytes < self.limits.batch_bytes {
+            match self.commands.try_recv() {
+                Ok(Command::Append(append)) => {
+                    bytes += append.payload.len();
+                    batch.push(append);
+                }
+                Ok(other) => return (batch, Some(other)),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             }
-            Ok(other) => return (batch, Some(other)),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
         }
+        (batch, None)
     }
-    (batch, None)
 }

@@ -1,7 +1,7 @@
 //! One file per verb.
 
-pub(crate) mod fake_heroku;
 pub(crate) mod check;
+pub(crate) mod fake_heroku;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod loads;

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use freshet_core::{Clock, Destination, Inbox, Source as _, SourceError, SystemClock};
 use freshet_destinations::delta::{CompactionOptions, Lake};
-use freshet_load::{Committer, PackageLimits, Retry, SpoolLoader};
+use freshet_load::{Committer, PackageLimits, Retry, SpoolLoader, tell_of_closures};
 use freshet_sources::drain::{DrainLimits, DrainOptions, DrainReceiver, DrainStats, TlsFiles};
 use freshet_spool::{Spool, SpoolError, SpoolOptions};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{info, warn};
 
-use super::{Live, Report, maintain, pages, tell_of_closures};
+use super::maintenance::maintain;
+use super::pages::pages;
+use super::{Live, Report};
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use crate::lake;

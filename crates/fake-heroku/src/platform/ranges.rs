@@ -222,4 +222,3 @@ fn bad_range(range: &str) -> Refusal {
         &format!("The range {range:?} cannot be read. Validate the `Range` header and try again."),
     )
 }
-

@@ -1,0 +1,92 @@
+//! The harness itself: good runs are good, bad ones are found, and every run repeats.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use freshet_proof::{Fault, Mutant, Plan, run, run_lake, shrink};
+
+/// How long new seeds are tried. `freshet-proof --minutes 60` tries for longer.
+const BUDGET: Duration = Duration::from_secs(20);
+
+/// Seeds tried even on a slow machine.
+const SEEDS_MIN: u64 = 60;
+
+#[test]
+fn promises_hold_under_fire() {
+    let started = Instant::now();
+    let mut seed = 0;
+    while seed < SEEDS_MIN || started.elapsed() < BUDGET {
+        let report = run(&Plan::of(seed), false);
+        assert_eq!(report.problems, Vec::<String>::new(), "replay: cargo run -p freshet-proof -- --verbose --seed {seed}");
+        seed += 1;
+    }
+    eprintln!("{seed} seeds");
+}
+
+#[test]
+fn promises_hold_with_a_lake_on_disk() {
+    for seed in 0..3 {
+        let report = run_lake(&Plan::of(seed), false);
+        assert_eq!(report.problems, Vec::<String>::new(), "replay: cargo run -p freshet-proof -- --verbose --level lake --seed {seed}");
+        assert!(report.found.frames > 0, "seed {seed}: nothing was tested");
+    }
+}
+
+/// `SEED FAULT,FAULT,…   # what it found`: each broke a promise once.
+#[test]
+fn bugs_that_were_found_stay_fixed() {
+    let mut tried = 0;
+    for line in include_str!("../seeds.txt").lines().map(|line| line.split('#').next().unwrap().trim()).filter(|line| !line.is_empty()) {
+        let (seed, faults) = line.split_once(' ').unwrap();
+        let faults: BTreeSet<Fault> = faults.trim().split(',').map(|name| name.parse().unwrap()).collect();
+        let report = run(&Plan::of(seed.parse().unwrap()).with_faults(faults), false);
+        assert_eq!(report.problems, Vec::<String>::new(), "{line}");
+        tried += 1;
+    }
+    assert!(tried > 0);
+}
+
+#[test]
+fn the_same_seed_tells_the_same_story() {
+    for seed in [3, 17, 44, 1_000_003] {
+        let (first, second) = (run(&Plan::of(seed), true), run(&Plan::of(seed), true));
+        assert!(first.story.len() > 50, "seed {seed}: {} lines", first.story.len());
+        assert!(first.story == second.story, "seed {seed}");
+        assert_eq!(first.found, second.found, "seed {seed}");
+    }
+}
+
+/// How many seeds it takes to find out that something is wrong with Freshet.
+fn check(mutant: Mutant, within: u64, problem: &str) {
+    let found = (0..within).find(|seed| {
+        let report = run(&Plan::of(*seed).with_mutant(mutant), false);
+        report.problems.iter().any(|found| found.contains(problem))
+    });
+    let seed = found.unwrap_or_else(|| panic!("{mutant:?} was not found within {within} seeds"));
+    eprintln!("{mutant:?}: found by seed {seed}");
+}
+
+#[test]
+fn what_is_wrong_on_purpose_is_found() {
+    check(Mutant::NoDedupe, 300, "and should have");
+    check(Mutant::NoSync, 100, "has not synced since");
+    check(Mutant::NoSync, 300, "in no table");
+    check(Mutant::EarlyAnswer, 100, "has not synced since");
+    check(Mutant::EarlyMark, 100, "counts as consumed and is in no table");
+    check(Mutant::EarlyMark, 300, "was acknowledged and is in no table");
+    check(Mutant::BlindCommit, 100, "and should have");
+    check(Mutant::LostRow, 100, "and should have");
+    check(Mutant::ForgottenCheckpoint, 100, "");
+    check(Mutant::NoLoads, 100, "rows in _loads");
+    check(Mutant::NoRaise, 600, "in no table");
+}
+
+#[test]
+fn a_failure_shrinks_to_the_faults_that_it_needs() {
+    let plan =
+        (0..300).map(|seed| Plan::of(seed).with_mutant(Mutant::NoDedupe)).find(|plan| !run(plan, false).problems.is_empty()).unwrap();
+    let small = shrink(&plan);
+    assert!(!run(&small, false).problems.is_empty());
+    assert!(small.faults.len() < plan.faults.len() && small.faults.len() <= 3, "{:?} of {:?}", small.faults, plan.faults);
+}

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Which of our crates each may depend on. A new arrow is a decision: it is made here, in a change of its own.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("freshet-core", &[]),
     ("freshet-parse", &[]),
     ("freshet-spool", &["freshet-core"]),
@@ -12,10 +12,12 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("freshet-load", &["freshet-core", "freshet-parse", "freshet-spool", "freshet-tables"]),
     ("freshet-destinations", &["freshet-core"]),
     ("freshet-query", &["freshet-core", "freshet-tables", "freshet-destinations"]),
+    ("freshet-fake-heroku", &["freshet-core"]),
     (
         "freshet",
         &[
             "freshet-core",
+            "freshet-fake-heroku",
             "freshet-parse",
             "freshet-spool",
             "freshet-sources",
@@ -28,7 +30,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
 ];
 
 /// Which crates may name a heavy library. A name that ends in `*` stands for all that begin so.
-const HEAVY: [(&str, &[&str]); 20] = [
+const HEAVY: [(&str, &[&str]); 23] = [
     ("anyhow", &["freshet"]),
     ("arrow-csv", &["freshet"]),
     ("arrow-json", &["freshet"]),
@@ -36,26 +38,32 @@ const HEAVY: [(&str, &[&str]); 20] = [
     ("comfy-table", &["freshet"]),
     ("datafusion*", &["freshet-query"]),
     ("deltalake*", &["freshet-destinations", "freshet-query"]),
-    ("http-body-util", &["freshet-sources"]),
-    ("hyper*", &["freshet-sources"]),
+    ("http-body-util", &["freshet-sources", "freshet-fake-heroku"]),
+    ("hyper*", &["freshet-sources", "freshet-fake-heroku"]),
     ("indicatif", &["freshet"]),
     ("object_store", &["freshet-destinations"]),
     ("parquet", &["freshet-destinations"]),
-    ("rustls*", &["freshet-sources", "freshet"]),
-    ("tokio", &["freshet-spool", "freshet-sources", "freshet-load", "freshet-destinations", "freshet-query", "freshet"]),
-    ("tokio-rustls", &["freshet-sources"]),
+    ("opentelemetry*", &["freshet-fake-heroku"]),
+    ("ratatui", &["freshet"]),
+    ("reqwest", &["freshet"]),
+    ("rustls*", &["freshet-sources", "freshet-fake-heroku", "freshet"]),
+    (
+        "tokio",
+        &["freshet-spool", "freshet-sources", "freshet-load", "freshet-destinations", "freshet-query", "freshet-fake-heroku", "freshet"],
+    ),
+    ("tokio-rustls", &["freshet-sources", "freshet-fake-heroku"]),
     ("toml*", &["freshet"]),
     ("tracing-subscriber", &["freshet"]),
     ("flate2", &["freshet-sources"]),
     ("zstd", &["freshet-sources"]),
-    ("serde_json", &["freshet-parse", "freshet-destinations", "freshet-query", "freshet"]),
+    ("serde_json", &["freshet-parse", "freshet-destinations", "freshet-query", "freshet-fake-heroku", "freshet"]),
 ];
 
 /// Features that bring a heavy library in by the back door: library, feature, the one crate that may ask for it.
 const HEAVY_FEATURES: [(&str, &str, &str); 1] = [("deltalake-core", "datafusion", "freshet-query")];
 
 /// Packages that only developers run: they may depend on anything.
-const TOOLS: [&str; 2] = ["freshet-bench", "xtask"];
+const TOOLS: [&str; 3] = ["freshet-bench", "freshet-proof", "xtask"];
 
 /// What in `metadata` (the output of `cargo metadata --no-deps`) is not allowed.
 pub(super) fn problems(metadata: &Value) -> Vec<String> {

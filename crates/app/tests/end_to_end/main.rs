@@ -21,5 +21,6 @@ mod run_faults;
 mod run_kills;
 mod senders;
 mod small_disk;
+mod under_fire;
 mod upkeep;
 mod verbs;

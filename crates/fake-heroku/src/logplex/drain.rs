@@ -212,9 +212,10 @@ impl Driver {
     }
 
     async fn send(&mut self, frame: &Frame) {
-        let manner = manner(&self.means.faults, &mut self.means.chance, self.means.request_timeout);
-        let tampered = tampered(frame, &self.means.faults, &mut self.means.chance);
-        let request = if self.target.is_syslog() { tampered.body } else { self.sender.request(&self.target, &frame.id, &tampered) };
+        let is_http = !self.target.is_syslog();
+        let manner = manner(&self.means.faults, &mut self.means.chance, is_http, self.means.request_timeout);
+        let tampered = tampered(frame, &self.means.faults, &mut self.means.chance, is_http);
+        let request = if is_http { self.sender.request(&self.target, &frame.id, &tampered) } else { tampered.body };
         let outcome = self.exchange(&request, &manner).await;
         let verdict = self.mailbox.machine().answered(outcome, self.means.clock.now());
         match outcome {
@@ -222,7 +223,7 @@ impl Driver {
             Outcome::Answered(status) => self.failed(format!("answered {status}")),
             Outcome::Unanswered { .. } => self.failed("no answer".to_owned()),
         }
-        if verdict == Verdict::Delivered && !self.target.is_syslog() && self.means.faults.strikes(Fault::DrainDuplicate) {
+        if verdict == Verdict::Delivered && is_http && self.means.faults.strikes(Fault::DrainDuplicate) {
             self.send_once_more(&request).await;
         }
     }

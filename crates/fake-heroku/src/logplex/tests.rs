@@ -162,6 +162,9 @@ async fn answers_mean_what_they_mean_to_logplex() {
     check(&[SILENCE, OK], 2, &[], (2, 0, 0), &["seq=1", "seq=1", "seq=2"]).await;
     check(&[SILENCE], 1, &[], (0, 1, 1), &["seq=1", "seq=1", "seq=1"]).await;
     check(&[NO_REASON], 1, &[], (0, 1, 1), &["seq=1", "seq=1", "seq=1"]).await;
+    // A body longer than what is read at one time is skipped before the next answer.
+    let long = format!("HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n{}", "x".repeat(200_000));
+    check(vec![&*long.leak()].leak(), 3, &[], (3, 0, 0), &["seq=1", "seq=2", "seq=3"]).await;
     // Every second frame twice.
     check(&[CHUNKED], 3, &[], (3, 0, 0), &["seq=1", "seq=2", "seq=2", "seq=3", "seq=3"]).await;
 }

@@ -72,7 +72,7 @@ impl Drain {
                 target,
                 means,
                 connection: None,
-                attempts: 0,
+                reconnects: Reconnects::default(),
                 last_good: None,
                 is_shrunk: false,
             };
@@ -150,8 +150,7 @@ struct Driver {
     target: Target,
     means: Means,
     connection: Option<Connection>,
-    /// Attempts to connect since the last that worked.
-    attempts: u64,
+    reconnects: Reconnects,
     /// The last success.
     last_good: Option<Instant>,
     is_shrunk: bool,
@@ -167,7 +166,7 @@ impl Driver {
             if let Err(error) = self.connect().await {
                 self.mailbox.set_trouble(format!("no connection: {error}"));
                 self.shrink_if_long_bad();
-                let pause = self.reconnect_pause();
+                let pause = self.reconnects.pause(&mut self.means.chance);
                 sleep(pause).await;
                 continue;
             }
@@ -206,15 +205,16 @@ impl Driver {
     async fn connect(&mut self) -> io::Result<()> {
         if self.connection.is_none() {
             self.connection = Some(Connection::new(self.means.dialer.dial(&self.target).await?));
-            self.attempts = 0;
+            self.reconnects = Reconnects::default();
         }
         Ok(())
     }
 
     async fn send(&mut self, frame: &Frame) {
-        let manner = manner(&self.means.faults, &mut self.means.chance, self.means.request_timeout);
-        let tampered = tampered(frame, &self.means.faults, &mut self.means.chance);
-        let request = if self.target.is_syslog() { tampered.body } else { self.sender.request(&self.target, &frame.id, &tampered) };
+        let is_http = !self.target.is_syslog();
+        let manner = manner(&self.means.faults, &mut self.means.chance, is_http, self.means.request_timeout);
+        let tampered = tampered(frame, &self.means.faults, &mut self.means.chance, is_http);
+        let request = if is_http { self.sender.request(&self.target, &frame.id, &tampered) } else { tampered.body };
         let outcome = self.exchange(&request, &manner).await;
         let verdict = self.mailbox.machine().answered(outcome, self.means.clock.now());
         match outcome {
@@ -222,7 +222,7 @@ impl Driver {
             Outcome::Answered(status) => self.failed(format!("answered {status}")),
             Outcome::Unanswered { .. } => self.failed("no answer".to_owned()),
         }
-        if verdict == Verdict::Delivered && !self.target.is_syslog() && self.means.faults.strikes(Fault::DrainDuplicate) {
+        if verdict == Verdict::Delivered && is_http && self.means.faults.strikes(Fault::DrainDuplicate) {
             self.send_once_more(&request).await;
         }
     }
@@ -274,16 +274,19 @@ impl Driver {
             self.mailbox.machine().resize(SHRUNK_BUFFER_MESSAGES_MAX, self.means.clock.now());
         }
     }
+}
 
-    /// Nothing after the first failure; then up to 5 s, by chance and longer with each.
-    fn reconnect_pause(&mut self) -> Duration {
-        let attempts = self.attempts;
-        self.attempts += 1;
-        if attempts == 0 {
-            return Duration::ZERO;
-        }
-        let slot = self.means.chance.between(1, attempts.min(RECONNECT_SLOTS_MAX));
-        RECONNECT_PAUSE * ((1 << slot) - 1) / 2
+/// Attempts to connect since the last that worked.
+#[derive(Default)]
+struct Reconnects(u64);
+
+impl Reconnects {
+    /// How long to wait after one that failed: up to 5 s, by chance and longer with each (`backoff_slot`).
+    fn pause(&mut self, chance: &mut Chance) -> Duration {
+        let slots = self.0.min(RECONNECT_SLOTS_MAX);
+        self.0 += 1;
+        let slot = if slots == 0 { 0 } else { chance.between(1, slots) };
+        RECONNECT_PAUSE * (((1 << slot) - 1) / 2)
     }
 }
 
@@ -292,5 +295,25 @@ impl Connection {
     fn was_closed(&self) -> bool {
         let peeked = self.tcp().peek(&mut [0]).now_or_never();
         peeked.is_some_and(|peeked| peeked.map_or(true, |bytes| bytes == 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// (2^slot - 1) / 2 times 10 ms, where slot is by chance one of 1 to the number of failures before, 10 at most.
+    #[test]
+    fn pauses_grow_and_stop_growing() {
+        let mut chance = Chance::new(1);
+        let mut longest_ms = [0; 20];
+        for _ in 0..200 {
+            let mut reconnects = Reconnects::default();
+            for longest in &mut longest_ms {
+                *longest = reconnects.pause(&mut chance).as_millis().max(*longest);
+            }
+        }
+        assert_eq!(longest_ms[..12], [0, 0, 10, 30, 70, 150, 310, 630, 1270, 2550, 5110, 5110]);
+        assert_eq!(longest_ms[19], 5110);
     }
 }

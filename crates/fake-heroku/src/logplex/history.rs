@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::world::Line;
 
 /// Lines kept per app (Dev Center, "Logging": 1,500).
-pub const HISTORY_LINES_MAX: usize = 1500;
+pub(super) const HISTORY_LINES_MAX: usize = 1500;
 /// For how long (Dev Center: one week).
 const HISTORY_KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
 

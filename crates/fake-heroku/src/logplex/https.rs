@@ -52,7 +52,7 @@ pub(super) struct Connection {
     unread: Vec<u8>,
     /// Bytes of the last answer's body that are still to come.
     body_bytes: u64,
-    /// The other side has said that it closes.
+    /// The other side has said that it closes. That Logplex heeds this was not observed.
     is_closing: bool,
 }
 
@@ -93,7 +93,7 @@ impl Connection {
             }
             self.stream.flush().await?;
             match manner {
-                Manner::Deaf { waits: false } => return Err(io::ErrorKind::TimedOut.into()),
+                Manner::Deaf { waits: false } => Err(io::ErrorKind::TimedOut.into()),
                 Manner::Deaf { waits: true } => {
                     self.answer().await?;
                     Err(io::ErrorKind::TimedOut.into())

@@ -102,7 +102,9 @@ impl Sessions {
         let new = session.tail.then(|| {
             let (lines, new) = mpsc::channel(FOLLOWER_LINES_MAX);
             let follower = Follower { session: session.clone(), lines, dropped: 0, dropped_since: wall };
-            self.followers.entry(session.app.clone()).or_default().push(follower);
+            let followers = self.followers.entry(session.app.clone()).or_default();
+            followers.retain(|other| !other.lines.is_closed());
+            followers.push(follower);
             new
         });
         Some((session, new))

@@ -32,12 +32,12 @@ pub(super) struct Tampered {
 /// What lies between two messages when it should not: text, half a frame, binary, and digits that are no length.
 const GARBAGE: [&[u8]; 5] = [b"???", b"\r\n\r\n", b"64 <190>1 2026-", b"\x00\xff\xfe\x80", b"99999999999999999999 "];
 
-/// How the next request is sent.
-pub(super) fn manner(faults: &Faults, chance: &mut Chance, time_out: Duration) -> Manner {
+/// How the next request is sent. Where nobody answers, there is nothing not to be heard.
+pub(super) fn manner(faults: &Faults, chance: &mut Chance, is_answered: bool, time_out: Duration) -> Manner {
     if faults.strikes(Fault::DrainReset) {
         return Manner::Reset { after: chance.fraction() };
     }
-    if faults.strikes(Fault::DrainTimeout) {
+    if is_answered && faults.strikes(Fault::DrainTimeout) {
         return Manner::Deaf { waits: chance.happens(0.5) };
     }
     if faults.strikes(Fault::DrainSlow) {
@@ -47,11 +47,11 @@ pub(super) fn manner(faults: &Faults, chance: &mut Chance, time_out: Duration) -
     Manner::Plain
 }
 
-/// The content of a request for `frame`.
-pub(super) fn tampered(frame: &Frame, faults: &Faults, chance: &mut Chance) -> Tampered {
+/// The content of a request for `frame`; without headers it has no count that could be wrong.
+pub(super) fn tampered(frame: &Frame, faults: &Faults, chance: &mut Chance, has_headers: bool) -> Tampered {
     let mut parts: Vec<Bytes> = frame.parts().cloned().collect();
     let mut count = parts.len();
-    if faults.strikes(Fault::DrainWrongCount) {
+    if has_headers && faults.strikes(Fault::DrainWrongCount) {
         count = if chance.happens(0.5) { count + 1 } else { count - 1 };
     }
     if faults.strikes(Fault::DrainBadLength) {
@@ -88,13 +88,13 @@ mod tests {
         let faults = Faults::new(1);
         let mut chance = Chance::new(1);
         let sound = Tampered { count: 2, body: b"9 one-and-a10 two-and-a\n".to_vec() };
-        assert_eq!(tampered(&frame, &faults, &mut chance), sound);
+        assert_eq!(tampered(&frame, &faults, &mut chance, true), sound);
         faults.set(BTreeMap::from([(fault, Strike { probability: 1.0, times: Some(50) })]));
         for _ in 0..50 {
-            let struck = tampered(&frame, &faults, &mut chance);
+            let struck = tampered(&frame, &faults, &mut chance, true);
             assert!(expected(&struck) && struck != sound, "{fault:?} {struck:?}");
         }
-        assert_eq!(tampered(&frame, &faults, &mut chance), sound);
+        assert_eq!(tampered(&frame, &faults, &mut chance, true), sound);
     }
 
     #[test]

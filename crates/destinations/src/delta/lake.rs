@@ -292,15 +292,21 @@ pub(super) fn check_name(name: &str) -> Result<(), DestinationError> {
     Err(DestinationError::Refused { problem: format!("{name:?} is not the name of a table: letters, digits, _ and - make one") })
 }
 
-/// The local path that `location` names: a path already, or a `file:` URL.
+/// The local path that `location` names, a path already or a `file:` URL, where a directory is or can be.
 pub(super) fn local_path(location: &str) -> Result<PathBuf, DestinationError> {
-    match Url::parse(location) {
+    let path = match Url::parse(location) {
         Ok(url) if url.scheme() == "file" => {
-            url.to_file_path().map_err(|()| refused(location, "this is not the URL of a local path".to_owned()))
+            url.to_file_path().map_err(|()| refused(location, "this is not the URL of a local path".to_owned()))?
         }
-        Ok(url) => Err(refused(location, format!("{}: is not a local path, and lakes elsewhere are not supported yet", url.scheme()))),
-        Err(_) => Ok(PathBuf::from(location)),
+        Ok(url) => {
+            return Err(refused(location, format!("{}: is not a local path, and lakes elsewhere are not supported yet", url.scheme())));
+        }
+        Err(_) => PathBuf::from(location),
+    };
+    if path.exists() && !path.is_dir() {
+        return Err(refused(location, "this is not a directory".to_owned()));
     }
+    Ok(path)
 }
 
 /// Refuses the absolute path `root` of the lake at `location` where other readers would not find its tables.
@@ -314,9 +320,6 @@ pub(super) fn refuse_path(location: &str, root: &FsPath) -> Result<(), Destinati
 /// The directory at `location`, made durable.
 fn make_root(location: &str) -> Result<PathBuf, DestinationError> {
     let path = local_path(location)?;
-    if path.exists() && !path.is_dir() {
-        return Err(refused(location, "this is not a directory".to_owned()));
-    }
     let existed = path.is_dir();
     let opened = || |error: std::io::Error| failure(format!("open the lake at {location}"), DeltaTableError::from(error));
     std::fs::create_dir_all(&path).map_err(opened())?;

@@ -8,6 +8,7 @@
 mod chance;
 mod check;
 mod daemon;
+mod demo;
 mod drain_protocol;
 mod freshet;
 mod http;

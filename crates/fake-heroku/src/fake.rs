@@ -109,7 +109,9 @@ impl FakeHeroku {
         };
         let founded = tokio::task::spawn_blocking(move || World::new(&world)).await.map_err(io::Error::other)?;
         let world = Arc::new(Mutex::new(founded));
-        let logplex = LogplexOptions { record: options.record, ..LogplexOptions::new(options.seed) };
+        // Frame ids are never the same twice, as Heroku's are not: a receiver takes a repeated one for a repeated frame.
+        let run = u64::try_from(Timestamp::now().as_nanosecond().rem_euclid(1 << 62)).unwrap_or_default();
+        let logplex = LogplexOptions { record: options.record, ..LogplexOptions::new(options.seed ^ run) };
         let logplex = Logplex::with_options(logplex, faults.clone());
         let shared = Shared {
             webhooks: Webhooks::new(faults.clone(), Arc::clone(&world)),

@@ -55,7 +55,7 @@ const HEAVY: [(&str, &[&str]); 20] = [
 const HEAVY_FEATURES: [(&str, &str, &str); 1] = [("deltalake-core", "datafusion", "freshet-query")];
 
 /// Packages that only developers run: they may depend on anything.
-const TOOLS: [&str; 2] = ["freshet-bench", "xtask"];
+const TOOLS: [&str; 3] = ["freshet-bench", "freshet-proof", "xtask"];
 
 /// What in `metadata` (the output of `cargo metadata --no-deps`) is not allowed.
 pub(super) fn problems(metadata: &Value) -> Vec<String> {

@@ -60,8 +60,8 @@ impl Wire {
         &self.lines
     }
 
-    /// Whether the last drain is one of those that send no ids.
-    pub(crate) fn has_id(&self, drain: usize) -> bool {
+    /// Whether the drain sends ids: the last one may not.
+    fn has_id(&self, drain: usize) -> bool {
         !self.plan.has(Fault::NoId) || drain + 1 < self.plan.drains
     }
 
@@ -98,6 +98,9 @@ impl Wire {
         let count = frame.messages.len() + usize::from(frame.l10.is_some());
         let off = if let Some(Flaw::Count(off)) = flaw { off } else { 0 };
         let has_id = self.has_id(drain);
+        if !has_id {
+            self.tally.struck(Fault::NoId);
+        }
         Payload {
             source: SourceKind::Drain,
             format: Format::Frames,

@@ -30,7 +30,8 @@ impl World {
                 fields.insert("app".to_owned(), reference(app));
             }
         }
-        Ok(self.add(by, resource, parents, fields))
+        let id = self.add(by, resource, parents, fields);
+        self.shown(resource, &id)
     }
 
     /// Other values for fields of such an object, and a new `updated_at`.
@@ -39,7 +40,8 @@ impl World {
     ///
     /// 404 for an object that does not exist.
     pub fn update_plain(&mut self, by: &Actor, resource: &'static str, id: &str, fields: Map<String, Value>) -> Result<Value, Refusal> {
-        self.set(by, resource, id, fields).ok_or_else(|| Refusal::not_found(resource))
+        self.set(by, resource, id, fields);
+        self.shown(resource, id)
     }
 
     /// Takes such an object away.

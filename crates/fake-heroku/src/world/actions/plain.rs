@@ -25,10 +25,11 @@ impl World {
         if known.is_empty() {
             return Err(Refusal::invalid(format!("There is no such thing as a {resource}.")));
         }
-        if !fields.contains_key("app") && known.iter().any(|field| field.name == "app") {
-            if let Some(app) = parents.iter().find_map(|parent| self.objects.get("app", parent)) {
-                fields.insert("app".to_owned(), reference(app));
-            }
+        if !fields.contains_key("app")
+            && known.iter().any(|field| field.name == "app")
+            && let Some(app) = parents.iter().find_map(|parent| self.objects.get("app", parent))
+        {
+            fields.insert("app".to_owned(), reference(app));
         }
         let id = self.add(by, resource, parents, fields);
         self.shown(resource, &id)

@@ -60,6 +60,22 @@ impl World {
     /// A company with a history, ready to go on living.
     #[must_use]
     pub fn new(options: &WorldOptions) -> Self {
+        let mut world = Self::founded(options);
+        let story = Story::begin(&mut world, options);
+        world.do_due(options.begins_at);
+        world.furnish_platform();
+        world.is_founding = false;
+        world.story = Some(story);
+        world
+    }
+
+    /// A company without apps, in which nothing goes on by itself.
+    #[cfg(test)]
+    pub(crate) fn still(options: &WorldOptions) -> Self {
+        Self { is_founding: false, ..Self::founded(options) }
+    }
+
+    fn founded(options: &WorldOptions) -> Self {
         let mut world = Self {
             chance: Chance::new(options.seed),
             now: options.begins_at,
@@ -73,11 +89,6 @@ impl World {
             story: None,
         };
         world.found_platform();
-        let story = Story::begin(&mut world, options);
-        world.do_due(options.begins_at);
-        world.furnish_platform();
-        world.is_founding = false;
-        world.story = Some(story);
         world
     }
 

@@ -24,7 +24,7 @@ pub(super) struct Answer {
 impl Answer {
     /// A JSON value.
     pub(super) fn one(status: StatusCode, value: &Value) -> Self {
-        Self::text(status, value.to_string())
+        Self::text(status, serde_json::to_string(value).unwrap_or_default())
     }
 
     /// JSON that is text already.

@@ -47,7 +47,7 @@ impl Bench {
 
     fn with(adjust: impl FnOnce(&mut ApiOptions)) -> Self {
         let options = WorldOptions { seed: 7, apps: 0, begins_at: BEGINS_AT.parse().unwrap(), lines_per_second: 0.0 };
-        let mut world = World::new(&options);
+        let mut world = World::still(&options);
         let owner = world.people()[0].clone();
         for (name, generation) in [("shop", "cedar"), ("billing", "cedar"), ("search", "cedar"), ("spruce", "fir")] {
             let team = if name == "billing" { Value::Null } else { "harbor-goods".into() };

@@ -40,7 +40,7 @@ pub(super) fn groups<'a>(records: &'a [Record], world: &World) -> Vec<Group<'a>>
 fn release<'a>(world: &'a World, app: &str, at: Timestamp) -> Option<&'a Value> {
     let at = api_time(at);
     let is_in_force = |release: &&Value| release["created_at"].as_str().is_some_and(|created| created <= at.as_str());
-    world.objects.of("release", app).filter(is_in_force).filter(|release| release["status"] != "failed").last()
+    world.objects.of("release", app).filter(is_in_force).rfind(|release| release["status"] != "failed")
 }
 
 /// The attributes: those that the semantic conventions have for Heroku, by the variables of a dyno's metadata

@@ -15,11 +15,11 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::World;
-use super::event::{Actor, Change, Event, Line, Refusal};
+use super::event::{Actor, Event, Line, Refusal};
 use crate::catalogue::{api_time, blank};
 
 pub(super) use config::ConfigVars;
-pub use dynos::Scale;
+pub(crate) use dynos::Scale;
 
 /// What Heroku says about a dyno: syslog's own facility, notice (a captured `State changed` line has it).
 const DYNO_PRIORITY: u8 = 45;
@@ -48,31 +48,51 @@ impl World {
         Actor { id: "f0f0f0f0-0000-4000-8000-000000000000".to_owned(), email: "platform@heroku.example".to_owned() }
     }
 
-    /// A new object: the blank of the catalogue with `given` over it.
-    pub(super) fn add(&mut self, by: &Actor, resource: &'static str, parents: Vec<String>, given: Map<String, Value>) -> Value {
+    /// A new object: the blank of the catalogue with `given` over it. Answers with its id.
+    pub(super) fn add(&mut self, by: &Actor, resource: &'static str, parents: Vec<String>, given: Map<String, Value>) -> String {
         let mut object = blank(resource, self.now, &mut self.chance);
         object.extend(given);
-        let change = self.objects.create(self.now, resource, parents, by, Value::Object(object));
-        self.tell_and_return(change)
+        let object = Value::Object(object);
+        if self.is_founding {
+            return self.objects.insert(self.now, resource, parents, by, object);
+        }
+        let change = self.objects.create(self.now, resource, parents, by, object);
+        let id = change.id.clone();
+        self.events.push(Event::Changed(change));
+        id
     }
 
     /// Other values for fields of an object, and a new `updated_at` where it has one. Nothing happens when nothing is different.
-    pub(super) fn set(&mut self, by: &Actor, resource: &'static str, id: &str, mut given: Map<String, Value>) -> Option<Value> {
-        let object = self.objects.get(resource, id)?;
+    pub(super) fn set(&mut self, by: &Actor, resource: &'static str, id: &str, mut given: Map<String, Value>) {
+        let Some(object) = self.objects.get(resource, id) else { return };
         if given.iter().all(|(name, value)| object.get(name) == Some(value)) {
-            return Some(object.clone());
+            return;
         }
         if object.get("updated_at").is_some() {
             given.insert("updated_at".to_owned(), json!(api_time(self.now)));
         }
-        let change = self.objects.update(self.now, resource, id, by, given)?;
-        Some(self.tell_and_return(change))
+        if self.is_founding {
+            self.objects.amend(self.now, resource, id, by, given);
+        } else {
+            let change = self.objects.update(self.now, resource, id, by, given);
+            self.events.extend(change.map(Event::Changed));
+        }
     }
 
-    /// Takes an object away.
+    /// Takes an object away; answers with what it was.
     pub(super) fn remove(&mut self, by: &Actor, resource: &'static str, id: &str) -> Option<Value> {
         let change = self.objects.destroy(self.now, resource, id, by)?;
-        Some(self.tell_and_return(change))
+        if self.is_founding {
+            return Some(change.data);
+        }
+        let data = change.data.clone();
+        self.events.push(Event::Changed(change));
+        Some(data)
+    }
+
+    /// An object, as it is to be answered with.
+    pub(super) fn shown(&self, resource: &str, id: &str) -> Result<Value, Refusal> {
+        self.objects.get(resource, id).cloned().ok_or_else(|| Refusal::not_found(&resource.replace('-', " ")))
     }
 
     /// The app of this id.
@@ -101,15 +121,6 @@ impl World {
         }
         let text = Bytes::copy_from_slice(text.as_bytes());
         self.events.push(Event::Line(Line { at: self.now, app: app.to_owned(), priority, source, process: process.to_owned(), text }));
-    }
-
-    fn tell_and_return(&mut self, change: Change) -> Value {
-        if self.is_founding {
-            return change.data;
-        }
-        let data = change.data.clone();
-        self.events.push(Event::Changed(change));
-        data
     }
 }
 

@@ -120,12 +120,21 @@ impl Objects {
         found
     }
 
-    /// Puts a new object in place. One without an `id` of its own is known by its number.
+    /// Puts a new object in place, and tells of it.
     pub(crate) fn create(&mut self, at: Timestamp, resource: &'static str, parents: Parents, actor: &Actor, value: Value) -> Change {
+        let (data, app) = (value.clone(), app_of(resource, &value));
+        let id = self.insert(at, resource, parents, actor, value);
+        Change { at, resource, id, app, action: Action::Create, actor: actor.clone(), data, previous: Value::Null }
+    }
+
+    /// Puts a new object in place; answers with its id. One without an `id` of its own is known by its number.
+    pub(crate) fn insert(&mut self, at: Timestamp, resource: &'static str, parents: Parents, actor: &Actor, value: Value) -> String {
+        let next = self.tables.get(resource).map_or(0, |table| table.next);
+        let id = key_of(&value, next);
+        self.note(at, resource, &id, app_of(resource, &value), Action::Create, actor, &value);
         let table = self.tables.entry(resource).or_default();
         let number = table.next;
         table.next += 1;
-        let id = key_of(&value, number);
         table.by_id.insert(id.clone(), number);
         if let (true, Some(name)) = (NAMED.contains(&resource), value["name"].as_str()) {
             table.by_name.insert(name.to_owned(), number);
@@ -133,22 +142,11 @@ impl Objects {
         for parent in &parents {
             table.by_parent.entry(parent.clone()).or_default().push(number);
         }
-        table.objects.insert(number, Object { value: value.clone(), parents });
-        let change = Change {
-            at,
-            resource,
-            id,
-            app: app_of(resource, &value),
-            action: Action::Create,
-            actor: actor.clone(),
-            data: value,
-            previous: Value::Null,
-        };
-        self.note(&change, change.data.to_string());
-        change
+        table.objects.insert(number, Object { value, parents });
+        id
     }
 
-    /// Gives fields of an object other values. `None` when there is no such object or nothing is different.
+    /// Gives fields of an object other values, and tells of it. `None` when there is no such object or nothing is different.
     pub(crate) fn update(
         &mut self,
         at: Timestamp,
@@ -157,16 +155,29 @@ impl Objects {
         actor: &Actor,
         fields: Map<String, Value>,
     ) -> Option<Change> {
+        let previous = Value::Object(self.amend(at, resource, id, actor, fields)?);
+        let data = self.get(resource, id)?.clone();
+        let app = app_of(resource, &data);
+        Some(Change { at, resource, id: id.to_owned(), app, action: Action::Update, actor: actor.clone(), data, previous })
+    }
+
+    /// Gives fields of an object other values; answers with those that are different now, as they were before.
+    pub(crate) fn amend(
+        &mut self,
+        at: Timestamp,
+        resource: &'static str,
+        id: &str,
+        actor: &Actor,
+        fields: Map<String, Value>,
+    ) -> Option<Map<String, Value>> {
         let table = self.tables.get_mut(resource)?;
         let number = *table.by_id.get(id)?;
         let map = table.objects.get_mut(&number)?.value.as_object_mut()?;
         let (mut previous, mut present) = (Map::new(), Map::new());
         for (name, value) in fields {
-            let before = map.insert(name.clone(), value);
-            let after = map.get(&name);
-            if before.as_ref() != after {
-                present.insert(name.clone(), after.cloned().unwrap_or_default());
-                previous.insert(name, before.unwrap_or(Value::Null));
+            if map.get(&name) != Some(&value) {
+                present.insert(name.clone(), value.clone());
+                previous.insert(name.clone(), map.insert(name, value).unwrap_or(Value::Null));
             }
         }
         if previous.is_empty() {
@@ -176,11 +187,9 @@ impl Objects {
             table.by_name.remove(before.as_str().unwrap_or_default());
             table.by_name.insert(after.as_str().unwrap_or_default().to_owned(), number);
         }
-        let data = Value::Object(map.clone());
-        let (app, previous) = (app_of(resource, &data), Value::Object(previous));
-        let change = Change { at, resource, id: id.to_owned(), app, action: Action::Update, actor: actor.clone(), data, previous };
-        self.note(&change, Value::Object(present).to_string());
-        Some(change)
+        let app = app_of(resource, &table.objects.get(&number)?.value);
+        self.note(at, resource, id, app, Action::Update, actor, &Value::Object(present));
+        Some(previous)
     }
 
     /// Takes an object away.
@@ -196,23 +205,32 @@ impl Objects {
                 numbers.retain(|other| *other != number);
             }
         }
-        let (id, app) = (id.to_owned(), app_of(resource, &value));
-        let change = Change { at, resource, id, app, action: Action::Destroy, actor: actor.clone(), data: value, previous: Value::Null };
-        self.note(&change, Value::Null.to_string());
-        Some(change)
+        let app = app_of(resource, &value);
+        self.note(at, resource, id, app.clone(), Action::Destroy, actor, &Value::Null);
+        let (id, actor) = (id.to_owned(), actor.clone());
+        Some(Change { at, resource, id, app, action: Action::Destroy, actor, data: value, previous: Value::Null })
     }
 
-    fn note(&mut self, change: &Change, fields: String) {
-        let actor = self.actors.entry(change.actor.id.clone()).or_insert_with(|| Arc::new(change.actor.clone()));
-        self.journal.push(Entry {
-            at: change.at,
-            resource: change.resource,
-            id: change.id.as_str().into(),
-            app: change.app.as_deref().map(Into::into),
-            action: change.action,
-            actor: Arc::clone(actor),
-            fields: fields.into(),
+    #[expect(clippy::too_many_arguments, reason = "an entry's fields, one by one: it is made nowhere else")]
+    fn note(
+        &mut self,
+        at: Timestamp,
+        resource: &'static str,
+        id: &str,
+        app: Option<String>,
+        action: Action,
+        actor: &Actor,
+        fields: &Value,
+    ) {
+        let known = self.actors.get(&actor.id).map(Arc::clone);
+        let actor = known.unwrap_or_else(|| {
+            let new = Arc::new(actor.clone());
+            self.actors.insert(actor.id.clone(), Arc::clone(&new));
+            new
         });
+        // A Value always has a text.
+        let fields = serde_json::to_string(fields).unwrap_or_default().into();
+        self.journal.push(Entry { at, resource, id: id.into(), app: app.map(Into::into), action, actor, fields });
     }
 }
 

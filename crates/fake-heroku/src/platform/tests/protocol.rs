@@ -2,11 +2,14 @@
 
 use super::*;
 
+/// Method, path, headers; status and id of the error.
+type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)], u16, &'static str);
+
 #[tokio::test]
 async fn refusals_have_heroku_s_words() {
     let bench = Bench::with(|options| options.token = Some("secret".to_owned()));
     let none = Value::Null;
-    let cases: [(&str, &str, &[(&str, &str)], u16, &str); 15] = [
+    let cases: [Case; 15] = [
         ("GET", "/apps", &[("authorization", "")], 401, "unauthorized"),
         ("GET", "/apps", &[("authorization", "Bearer other")], 401, "unauthorized"),
         ("GET", "/apps", &[("authorization", "Basic c2VjcmV0")], 401, "unauthorized"),

@@ -50,14 +50,13 @@ impl World {
             "billing_entity": { "id": app, "name": app_reference["name"], "type": "app" }, "provider_id": provider,
             "provision_message": "", "web_url": format!("https://addons-sso.heroku.example/apps/{app}/addons/{name}"),
         });
-        let addon = self.add(by, "add-on", parents, fields(given));
-        let id = text(&addon, "id").to_owned();
+        let id = self.add(by, "add-on", parents, fields(given));
         if let Some(var) = var {
             let value = self.secret_of(&service);
             self.config.set_quietly(app, &var, Some(value));
         }
         self.attach(by, &id, app, &attachment)?;
-        Ok(addon)
+        self.shown("add-on", &id)
     }
 
     /// Attaches an add-on to an app, which makes a release. Answers with the attachment.
@@ -75,7 +74,7 @@ impl World {
         });
         let attachment = self.add(by, "add-on-attachment", vec![app.to_owned(), addon.to_owned()], fields(given));
         self.make_release(by, app, Wanted::described(format!("Attach {name} (@ref:{addon_name})")))?;
-        Ok(attachment)
+        self.shown("add-on-attachment", &attachment)
     }
 
     /// Takes an attachment away, which makes a release.
@@ -100,7 +99,8 @@ impl World {
     pub fn change_plan(&mut self, by: &Actor, addon: &str, plan: &str) -> Result<Value, Refusal> {
         let plan = self.plan(plan)?;
         let given = json!({ "plan": { "id": plan["id"], "name": plan["name"], "meters": [] }, "billed_price": plan["price"] });
-        self.set(by, "add-on", addon, fields(given)).ok_or_else(|| Refusal::not_found("add-on"))
+        self.set(by, "add-on", addon, fields(given));
+        self.shown("add-on", addon)
     }
 
     /// Takes an add-on away.

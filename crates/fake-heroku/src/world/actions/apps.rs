@@ -57,7 +57,7 @@ impl World {
         .collect();
         let stack = stack.as_ref().map(reference);
         let team = team.as_ref().map(reference);
-        let app = self.add(
+        let id = self.add(
             by,
             "app",
             parents,
@@ -69,10 +69,9 @@ impl World {
                 "current_build_architecture": if generation == "fir" { json!(["arm64"]) } else { json!([]) },
             })),
         );
-        let id = text(&app, "id").to_owned();
         self.greet(by, &id, &host);
         self.first_releases(by, &id)?;
-        self.app(&id).cloned()
+        self.shown("app", &id)
     }
 
     /// Other values for `name`, `maintenance` or `build_stack`.
@@ -106,14 +105,14 @@ impl World {
             changed.insert("build_stack".to_owned(), json!(stack.as_ref().map(reference)));
         }
         let is_renamed = changed.contains_key("name");
-        let after = self.set(by, "app", app, changed).ok_or_else(|| Refusal::not_found("app"))?;
+        self.set(by, "app", app, changed);
         if is_renamed {
             self.rename_in_belongings(by, app)?;
         }
         for text in said.into_iter().flatten() {
             self.say_of_api(app, &text);
         }
-        Ok(after)
+        self.shown("app", app)
     }
 
     /// Takes an app away with all that belongs to it.

@@ -58,7 +58,8 @@ impl World {
             let is_resized = size["name"] != before["size"];
             let is_changed = is_resized || before["quantity"] != quantity;
             let given = json!({ "quantity": quantity, "size": size["name"], "dyno_size": size });
-            let after = self.set(by, "formation", text(&before, "id"), fields(given)).unwrap_or(before);
+            self.set(by, "formation", text(&before, "id"), fields(given));
+            let after = self.shown("formation", text(&before, "id"))?;
             if is_changed {
                 scaled.push((after.clone(), is_resized));
             }
@@ -156,8 +157,7 @@ impl World {
         self.say_of_api(app, &format!("Starting process with command `{command}` by user {}", by.email));
         let given =
             json!({ "attach_url": attach_url, "command": command, "name": name, "size": size, "state": "starting", "type": process_type });
-        let dyno = self.add_dyno(by, app, given)?;
-        let id = text(&dyno, "id").to_owned();
+        let id = self.add_dyno(by, app, given)?;
         if is_attached {
             self.say_of_dyno(app, &name, "Awaiting client");
         }
@@ -167,8 +167,8 @@ impl World {
         };
         let start_ms = self.chance.between(1_000, 3_000);
         self.defer(start_ms, Later::Start { dyno: id.clone() });
-        self.defer(run_ms.max(start_ms + 10_000), Later::End { dyno: id, status: 0 });
-        Ok(dyno)
+        self.defer(run_ms.max(start_ms + 10_000), Later::End { dyno: id.clone(), status: 0 });
+        self.shown("dyno", &id)
     }
 
     /// A one-off dyno is done.
@@ -188,8 +188,9 @@ impl World {
         let mut words = Vec::new();
         for (process_type, quantity) in [("web", 1), ("worker", 0)] {
             let Ok(formation) = self.formation(by, app, process_type) else { return };
-            let after = self.set(by, "formation", text(&formation, "id"), fields(json!({ "quantity": quantity })));
-            words.extend(after.as_ref().map(scaled_words));
+            let id = text(&formation, "id");
+            self.set(by, "formation", id, fields(json!({ "quantity": quantity })));
+            words.extend(self.objects.get("formation", id).map(scaled_words));
         }
         self.say_of_api(app, &format!("Scaled to {} by user {}", words.join(" "), by.email));
     }
@@ -216,7 +217,8 @@ impl World {
         let given = json!({
             "app": self.app_reference(app)?, "type": process_type, "quantity": 0, "size": size["name"], "dyno_size": size, "command": command,
         });
-        Ok(self.add(by, "formation", vec![app.to_owned()], fields(given)))
+        let id = self.add(by, "formation", vec![app.to_owned()], fields(given));
+        self.shown("formation", &id)
     }
 
     /// Starts and stops dynos until there are as many as the formation says; those that stay are replaced if `anew`.
@@ -275,17 +277,17 @@ impl World {
         asked_ms + took_ms
     }
 
-    fn boot(&mut self, by: &Actor, app: &str, formation: &Value, name: &str, after_ms: u64) -> Result<Value, Refusal> {
+    fn boot(&mut self, by: &Actor, app: &str, formation: &Value, name: &str, after_ms: u64) -> Result<(), Refusal> {
         let given = json!({
             "command": formation["command"], "name": name, "size": formation["size"], "state": "starting", "type": formation["type"],
         });
         let dyno = self.add_dyno(by, app, given)?;
         let start_ms = after_ms + self.chance.between(500, 4_000);
-        self.defer(start_ms, Later::Start { dyno: text(&dyno, "id").to_owned() });
-        Ok(dyno)
+        self.defer(start_ms, Later::Start { dyno });
+        Ok(())
     }
 
-    fn add_dyno(&mut self, by: &Actor, app: &str, given: Value) -> Result<Value, Refusal> {
+    fn add_dyno(&mut self, by: &Actor, app: &str, given: Value) -> Result<String, Refusal> {
         let mut given = fields(given);
         given.insert("app".to_owned(), self.app_reference(app)?);
         if let Some(release) = self.objects.of("release", app).next_back() {

@@ -78,7 +78,8 @@ impl World {
     /// An object of the company itself.
     pub(super) fn put(&mut self, resource: &'static str, parents: &[&str], given: Value) -> Value {
         let by = self.platform();
-        self.add(&by, resource, parents.iter().map(|parent| (*parent).to_owned()).collect(), fields(given))
+        let id = self.add(&by, resource, parents.iter().map(|parent| (*parent).to_owned()).collect(), fields(given));
+        self.objects.get(resource, &id).cloned().unwrap_or_default()
     }
 
     fn found_offers(&mut self, _owner: &Actor) {

@@ -25,12 +25,14 @@ impl World {
         if known.is_empty() {
             return Err(Refusal::invalid(format!("There is no such thing as a {resource}.")));
         }
-        if !fields.contains_key("app") && known.iter().any(|field| field.name == "app") {
-            if let Some(app) = parents.iter().find_map(|parent| self.objects.get("app", parent)) {
-                fields.insert("app".to_owned(), reference(app));
-            }
+        if !fields.contains_key("app")
+            && known.iter().any(|field| field.name == "app")
+            && let Some(app) = parents.iter().find_map(|parent| self.objects.get("app", parent))
+        {
+            fields.insert("app".to_owned(), reference(app));
         }
-        Ok(self.add(by, resource, parents, fields))
+        let id = self.add(by, resource, parents, fields);
+        self.shown(resource, &id)
     }
 
     /// Other values for fields of such an object, and a new `updated_at`.
@@ -39,7 +41,8 @@ impl World {
     ///
     /// 404 for an object that does not exist.
     pub fn update_plain(&mut self, by: &Actor, resource: &'static str, id: &str, fields: Map<String, Value>) -> Result<Value, Refusal> {
-        self.set(by, resource, id, fields).ok_or_else(|| Refusal::not_found(resource))
+        self.set(by, resource, id, fields);
+        self.shown(resource, id)
     }
 
     /// Takes such an object away.

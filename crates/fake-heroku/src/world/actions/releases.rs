@@ -31,7 +31,8 @@ impl World {
     ///
     /// 404 for an app that does not exist.
     pub fn release(&mut self, by: &Actor, app: &str, description: &str) -> Result<Value, Refusal> {
-        self.make_release(by, app, Wanted::described(description.to_owned()))
+        let release = self.make_release(by, app, Wanted::described(description.to_owned()))?;
+        self.shown("release", &release)
     }
 
     /// A release of a slug that is there already: what `POST /apps/{app}/releases` with a `slug` does.
@@ -44,7 +45,8 @@ impl World {
         let commit = text(found, "commit");
         let description = description.map_or_else(|| format!("Deploy {}", commit.get(..SHORT_COMMIT).unwrap_or(commit)), str::to_owned);
         let slug = Some(text(found, "id").to_owned());
-        self.make_release(by, app, Wanted { description, slug })
+        let release = self.make_release(by, app, Wanted { description, slug })?;
+        self.shown("release", &release)
     }
 
     /// A release `Rollback to vN` with an earlier one's slug.
@@ -58,7 +60,8 @@ impl World {
         if slug.is_empty() {
             return Err(Refusal::invalid(format!("Cannot roll back to v{version}: it has no slug.")));
         }
-        self.make_release(by, app, Wanted { description: format!("Rollback to v{version}"), slug: Some(slug) })
+        let release = self.make_release(by, app, Wanted { description: format!("Rollback to v{version}"), slug: Some(slug) })?;
+        self.shown("release", &release)
     }
 
     /// Builds a commit: `Build started`, and some time later `Build succeeded` with `Deploy <sha>` and `Release vN`, or `Build failed`. Answers with the build.
@@ -84,8 +87,8 @@ impl World {
         let build = self.add(by, "build", vec![app.to_owned()], fields(given));
         self.say_of_api(app, &format!("Build started by user {}", by.email));
         let build_ms = self.chance.between(20_000, 90_000);
-        self.defer(build_ms, Later::Built { build: text(&build, "id").to_owned(), by: by.clone(), succeeds: will_succeed });
-        Ok(build)
+        self.defer(build_ms, Later::Built { build: build.clone(), by: by.clone(), succeeds: will_succeed });
+        self.shown("build", &build)
     }
 
     /// The end of a build, in whichever way.
@@ -109,7 +112,7 @@ impl World {
         let description = format!("Deploy {}", version.get(..SHORT_COMMIT).unwrap_or(&version));
         self.form_from_slug(by, app);
         if let Ok(release) = self.make_release(by, app, Wanted { description, slug: Some(slug.clone()) }) {
-            let given = json!({ "status": "succeeded", "slug": { "id": slug }, "release": { "id": release["id"] } });
+            let given = json!({ "status": "succeeded", "slug": { "id": slug }, "release": { "id": release } });
             self.set(by, "build", build, fields(given));
             self.say_of_api(app, "Build succeeded");
         }
@@ -123,8 +126,8 @@ impl World {
         Ok(())
     }
 
-    /// The one way in which a release comes about.
-    pub(super) fn make_release(&mut self, by: &Actor, app: &str, wanted: Wanted) -> Result<Value, Refusal> {
+    /// The one way in which a release comes about. Answers with its id.
+    pub(super) fn make_release(&mut self, by: &Actor, app: &str, wanted: Wanted) -> Result<String, Refusal> {
         let app_reference = self.app_reference(app)?;
         let before = self.objects.of("release", app).next_back();
         let version = before.and_then(|release| release["version"].as_u64()).unwrap_or(0) + 1;
@@ -136,17 +139,17 @@ impl World {
             self.set(by, "release", &before, fields(json!({ "current": false })));
         }
         let plans: Vec<_> = self.objects.of("add-on", app).map(|addon| addon["plan"]["name"].clone()).collect();
+        let mut news = fields(json!({ "released_at": api_time(self.now) }));
+        if let Some(size) = self.objects.get("slug", text(&slug, "id")).map(|slug| slug["size"].clone()) {
+            news.insert("slug_size".to_owned(), size);
+        }
         let artifacts = if slug.is_null() { json!([]) } else { json!([{ "id": slug["id"], "type": "slug" }]) };
         let given = json!({
             "app": app_reference, "user": user(by), "version": version, "description": wanted.description, "status": "succeeded", "current": true,
             "addon_plan_names": plans, "artifacts": artifacts, "eligible_for_rollback": !slug.is_null(), "slug": slug,
         });
         let release = self.add(by, "release", vec![app.to_owned()], fields(given));
-        self.config.note_release(app, text(&release, "id"));
-        let mut news = fields(json!({ "released_at": api_time(self.now) }));
-        if let Some(size) = self.objects.get("slug", text(&release["slug"], "id")).map(|slug| slug["size"].clone()) {
-            news.insert("slug_size".to_owned(), size);
-        }
+        self.config.note_release(app, &release);
         self.set(by, "app", app, news);
         self.say_of_api(app, &format!("{} by user {}", wanted.description, by.email));
         self.say_of_api(app, &format!("Release v{version} created by user {}", by.email));
@@ -163,6 +166,6 @@ impl World {
             "process_types": { "web": "bundle exec puma -C config/puma.rb -p ${PORT:-3000}", "worker": "bundle exec sidekiq -C config/sidekiq.yml" },
             "blob": { "method": "get", "url": format!("https://slugs.heroku.example/{digest}?sig={}", self.chance.hex(32)) },
         });
-        Ok(text(&self.add(by, "slug", vec![app.to_owned()], fields(given)), "id").to_owned())
+        Ok(self.add(by, "slug", vec![app.to_owned()], fields(given)))
     }
 }

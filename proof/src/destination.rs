@@ -11,13 +11,13 @@ use freshet_spool::faulty_disk::Dice;
 use futures::future::BoxFuture;
 use tokio::sync::Notify;
 
+use crate::Fault;
 use crate::check::Tables;
 use crate::fault::Tally;
 use crate::plan::{Mutant, Plan, dice};
 use crate::rows::{sum_of, texts};
 use crate::story::Story;
 use crate::time::{Due, Timeline};
-use crate::Fault;
 
 /// Microseconds that a request takes on a good day, each way.
 const TRIP_US: u64 = 20_000;

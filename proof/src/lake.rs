@@ -25,13 +25,13 @@ use tempfile::TempDir;
 use tokio::runtime::Builder;
 use tokio::sync::Notify;
 
+use crate::Fault;
 use crate::check::Tables;
 use crate::destination::Ground;
 use crate::fault::Tally;
 use crate::plan::{Plan, dice};
 use crate::story::Story;
 use crate::time::{Due, Timeline};
-use crate::Fault;
 
 /// A directory in memory, where there is one: the lake syncs each file, and thousands of syncs take their time.
 const MEMORY: &str = "/dev/shm";
@@ -71,7 +71,13 @@ impl Drop for BusyGuard<'_> {
 }
 
 impl LakeDestination {
-    pub(crate) fn new(plan: &Plan, timeline: Timeline, story: Story, tally: Tally, dead: Arc<AtomicBool>) -> std::result::Result<Self, String> {
+    pub(crate) fn new(
+        plan: &Plan,
+        timeline: Timeline,
+        story: Story,
+        tally: Tally,
+        dead: Arc<AtomicBool>,
+    ) -> std::result::Result<Self, String> {
         let place = FsPath::new(MEMORY);
         let directory = if place.is_dir() { tempfile::tempdir_in(place) } else { tempfile::tempdir() };
         let directory = directory.map_err(|error| error.to_string())?;
@@ -125,7 +131,11 @@ impl Destination for LakeDestination {
         lake.prepare(table).await
     }
 
-    async fn checkpoint(&self, table: &'static TableDef, shards: &[ShardId]) -> std::result::Result<Vec<Option<Position>>, DestinationError> {
+    async fn checkpoint(
+        &self,
+        table: &'static TableDef,
+        shards: &[ShardId],
+    ) -> std::result::Result<Vec<Option<Position>>, DestinationError> {
         let lake = self.arrive("read the checkpoint of", table).await?;
         let _busy = self.store.busy.begin();
         lake.checkpoint(table, shards).await

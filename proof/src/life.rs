@@ -11,11 +11,11 @@ use freshet_spool::{AppendFile, Disk, Entry, ReadFile, Spool, SpoolReader, State
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
+use crate::Fault;
 use crate::destination::Ground;
 use crate::plan::Mutant;
 use crate::time::Idle;
 use crate::world::{Delivery, Event, Order, World};
-use crate::Fault;
 
 /// What a new spool is called.
 const INSTALL_ID: u128 = 0x00F0_0BA7;
@@ -190,9 +190,7 @@ impl World {
 
     fn committer(&self) -> impl Fn(Retry) -> Committer + Send + use<> {
         let (destination, timeline) = (Arc::<dyn Ground>::clone(&self.destination) as Arc<dyn Destination>, self.timeline.clone());
-        move |retry| {
-            Committer::new(Arc::clone(&destination), Arc::new(timeline.clone()), retry).on(Arc::new(timeline.clone()))
-        }
+        move |retry| Committer::new(Arc::clone(&destination), Arc::new(timeline.clone()), retry).on(Arc::new(timeline.clone()))
     }
 
     fn read(&mut self, process: &mut Process, mail: Mail) -> Option<End> {
@@ -230,7 +228,8 @@ impl World {
         for (request, drain, frame) in arrived {
             let payload = self.wire.payload(drain, &frame, self.timeline.now());
             let number = self.deliveries.len();
-            let (spool, mailbox, early) = (Arc::clone(&process.spool), process.mailbox.clone(), self.plan.mutant == Some(Mutant::EarlyAnswer));
+            let (spool, mailbox, early) =
+                (Arc::clone(&process.spool), process.mailbox.clone(), self.plan.mutant == Some(Mutant::EarlyAnswer));
             self.deliveries.push(Delivery {
                 frame: frame.number,
                 sent: frame,

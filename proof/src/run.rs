@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 
+use crate::Fault;
 use crate::check::{Found, check};
 use crate::life::End;
 use crate::panics;
 use crate::plan::Plan;
 use crate::world::World;
-use crate::Fault;
 
 /// How a run went.
 #[derive(Clone, Debug, Default)]

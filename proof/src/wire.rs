@@ -7,10 +7,10 @@ use freshet_core::{Format, Micros, Payload, SourceKind};
 use freshet_spool::faulty_disk::Dice;
 use jiff::Timestamp;
 
+use crate::Fault;
 use crate::fault::Tally;
 use crate::plan::{Plan, dice, usize_of};
 use crate::sender::{Frame, Message};
-use crate::Fault;
 
 /// One message that an app or the platform wrote.
 pub(crate) struct Line {

@@ -8,16 +8,16 @@ use freshet_core::{Clock as _, InboxError, Payload, Receipt};
 use freshet_spool::faulty_disk::{Crash, Dice, FaultyDisk};
 use tokio::task::AbortHandle;
 
+use crate::Fault;
 use crate::destination::{Ground, SimDestination};
-use crate::lake::LakeDestination;
-use crate::run::Level;
 use crate::fault::Tally;
+use crate::lake::LakeDestination;
 use crate::plan::{Plan, dice};
+use crate::run::Level;
 use crate::sender::{Ending, Frame, Logplex, Sender, Want};
 use crate::story::Story;
 use crate::time::{Due, Timeline};
 use crate::wire::Wire;
-use crate::Fault;
 
 /// How long Logplex waits for an answer.
 const ANSWER_WITHIN_US: u64 = 5_000_000;
@@ -202,7 +202,8 @@ impl World {
             Fault::Rival,
             Fault::Maintenance,
         ];
-        let planned: Vec<Fault> = AT_TIMES.into_iter().filter(|fault| self.plan.has(*fault) && (*fault != Fault::Maintenance || level == Level::Lake)).collect();
+        let planned: Vec<Fault> =
+            AT_TIMES.into_iter().filter(|fault| self.plan.has(*fault) && (*fault != Fault::Maintenance || level == Level::Lake)).collect();
         for fault in planned {
             // Each fault has times of its own, so that leaving one out does not change the others.
             let mut dice = dice(self.plan.seed, fault.name());

@@ -70,6 +70,7 @@ fn check(mutant: Mutant, within: u64, problem: &str) {
 #[test]
 fn what_is_wrong_on_purpose_is_found() {
     check(Mutant::NoDedupe, 300, "and should have");
+    check(Mutant::ForgetfulWindow, 600, "and should have");
     check(Mutant::NoSync, 100, "has not synced since");
     check(Mutant::NoSync, 300, "in no table");
     check(Mutant::EarlyAnswer, 100, "has not synced since");
@@ -84,7 +85,8 @@ fn what_is_wrong_on_purpose_is_found() {
 
 #[test]
 fn a_failure_shrinks_to_the_faults_that_it_needs() {
-    let plan = (0..300).map(|seed| Plan::of(seed).with_mutant(Mutant::NoDedupe)).find(|plan| !run(plan, false).problems.is_empty()).unwrap();
+    let plan =
+        (0..300).map(|seed| Plan::of(seed).with_mutant(Mutant::NoDedupe)).find(|plan| !run(plan, false).problems.is_empty()).unwrap();
     let small = shrink(&plan);
     assert!(!run(&small, false).problems.is_empty());
     assert!(small.faults.len() < plan.faults.len() && small.faults.len() <= 3, "{:?} of {:?}", small.faults, plan.faults);

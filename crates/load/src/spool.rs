@@ -207,7 +207,11 @@ impl SpoolLoader {
     }
 
     /// Tells the spool what is safe now, and returns how far that is.
-    async fn committed(&self, commits: Vec<(&'static TableDef, Committed)>, in_flight: Option<InFlight>) -> Result<Option<Position>, BeginError> {
+    async fn committed(
+        &self,
+        commits: Vec<(&'static TableDef, Committed)>,
+        in_flight: Option<InFlight>,
+    ) -> Result<Option<Position>, BeginError> {
         let Some(in_flight) = in_flight else { return Ok(None) };
         let rows = commits.iter().map(|(table, commit)| (table.name, commit.rows.unsigned_abs()));
         self.stats.committed(rows, self.machine.uptime().saturating_sub(in_flight.started), self.clock.now());
@@ -222,9 +226,7 @@ async fn set(flag: &mut watch::Receiver<bool>) {
 }
 
 /// The commit's end. Waits for ever when there is none, which the caller rules out.
-async fn finished(
-    in_flight: &mut Option<InFlight>,
-) -> Result<Result<Vec<(&'static TableDef, Committed)>, CommitError>, Lost> {
+async fn finished(in_flight: &mut Option<InFlight>) -> Result<Result<Vec<(&'static TableDef, Committed)>, CommitError>, Lost> {
     match in_flight {
         Some(in_flight) => (&mut in_flight.task).await.map_err(|_| Lost),
         None => std::future::pending().await,

@@ -174,12 +174,7 @@ impl Recovered {
     }
 
     /// Reads the frames of segments that are gone, and where those that are still here ended.
-    fn read_sidecars(
-        &mut self,
-        disk: &dyn Disk,
-        names: &[String],
-        found: &[Found],
-    ) -> Result<BTreeMap<Position, Position>, SpoolError> {
+    fn read_sidecars(&mut self, disk: &dyn Disk, names: &[String], found: &[Found]) -> Result<BTreeMap<Position, Position>, SpoolError> {
         let mut bases: Vec<Position> = names.iter().filter_map(|name| seen::base_of(name)).collect();
         bases.sort_unstable();
         let mut sealed = BTreeMap::new();

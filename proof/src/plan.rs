@@ -14,6 +14,8 @@ use crate::Fault;
 pub enum Mutant {
     /// Frames are forgotten as soon as another is stored.
     NoDedupe,
+    /// Frames are forgotten by the clock alone.
+    ForgetfulWindow,
     /// The disk's sync does nothing.
     NoSync,
     /// The answer leaves before the frame is stored.
@@ -101,8 +103,10 @@ impl Plan {
     /// The same run of a Freshet that has something wrong with it.
     #[must_use]
     pub fn with_mutant(mut self, mutant: Mutant) -> Self {
-        if mutant == Mutant::NoDedupe {
-            (self.spool.dedupe_window, self.spool.dedupe_frames_min) = (Duration::ZERO, 0);
+        match mutant {
+            Mutant::NoDedupe => (self.spool.dedupe_window, self.spool.dedupe_frames_min) = (Duration::ZERO, 0),
+            Mutant::ForgetfulWindow => self.spool.dedupe_frames_min = 0,
+            _ => {}
         }
         self.mutant = Some(mutant);
         self

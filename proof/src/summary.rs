@@ -52,7 +52,7 @@ impl Summary {
         }
     }
 
-    fn numbers(&self) -> [(&'static str, u64); 17] {
+    fn numbers(&self) -> [(&'static str, u64); 18] {
         let (totals, found) = (&self.totals, &self.totals.found);
         [
             ("runs", self.runs),
@@ -72,6 +72,7 @@ impl Summary {
             ("gaps told of by _loss", found.gaps),
             ("frames lost with a restored old copy", found.lost_by_old_copy),
             ("frames doubled by a restored old copy", found.doubled_by_old_copy),
+            ("frames torn by a restored old copy", found.torn_by_old_copy),
         ]
     }
 
@@ -126,6 +127,7 @@ fn add_found(total: &mut Found, found: &Found) {
     total.frames_unacknowledged += found.frames_unacknowledged;
     total.lost_by_old_copy += found.lost_by_old_copy;
     total.doubled_by_old_copy += found.doubled_by_old_copy;
+    total.torn_by_old_copy += found.torn_by_old_copy;
     total.closures += found.closures;
     total.gaps += found.gaps;
 }

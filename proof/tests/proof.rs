@@ -70,6 +70,7 @@ fn check(mutant: Mutant, within: u64, problem: &str) {
 #[test]
 fn what_is_wrong_on_purpose_is_found() {
     check(Mutant::NoDedupe, 300, "and should have");
+    check(Mutant::ForgetfulWindow, 600, "and should have");
     check(Mutant::NoSync, 100, "has not synced since");
     check(Mutant::NoSync, 300, "in no table");
     check(Mutant::EarlyAnswer, 100, "has not synced since");

@@ -16,8 +16,8 @@ pub(crate) const NO_KEY: u128 = 0;
 /// very frame that it was at, and a clock may be set forward. A thousand drains with their last frames fit many times.
 pub(crate) const ENTRIES_MIN: usize = 65_536;
 
-/// More parts than this are merged, so that looking a key up stays cheap.
-const GENERATIONS_MAX: usize = 64;
+/// Into how many parts the frames are cut that are remembered at least: as many and no more are looked through where frames are rare.
+const GENERATIONS_MIN: usize = 32;
 
 /// Into how many parts the window is cut. Frames are forgotten a part at a time.
 const GENERATIONS: usize = 8;
@@ -81,8 +81,11 @@ impl Window {
         }
         let part_micros = self.span_micros / GENERATIONS as i64;
         let part_entries = (self.entries_max / GENERATIONS).max(1);
+        let small = self.entries_min / GENERATIONS_MIN;
         match self.generations.back_mut() {
-            Some(last) if last.keys.len() < part_entries && at.0.saturating_sub(last.oldest.0) <= part_micros => {
+            Some(last)
+                if last.keys.len() < small || last.keys.len() < part_entries && at.0.saturating_sub(last.oldest.0) <= part_micros =>
+            {
                 last.keys.insert(key);
                 last.oldest = last.oldest.min(at);
                 last.newest = last.newest.max(at);
@@ -112,14 +115,6 @@ impl Window {
         {
             entries -= oldest.keys.len();
             self.generations.pop_front();
-        }
-        while self.generations.len() > GENERATIONS_MAX
-            && let Some(oldest) = self.generations.pop_front()
-            && let Some(next) = self.generations.front_mut()
-        {
-            next.keys.extend(oldest.keys);
-            next.oldest = next.oldest.min(oldest.oldest);
-            next.newest = next.newest.max(oldest.newest);
         }
         // A new generation may fill up: there has to be room for all of it.
         let before_this = self.entries_max.saturating_sub(self.entries_max / GENERATIONS);
@@ -202,7 +197,7 @@ mod tests {
         for key in 1..=5_000_u128 {
             window.insert(key, Micros(key as i64 * 1_000_000));
             assert!((key.saturating_sub(99).max(1)..=key).all(|last| window.contains(last)), "at {key}");
-            assert!(window.entries() <= 200 && window.generations.len() <= GENERATIONS_MAX, "at {key}: {}", window.entries());
+            assert!(window.entries() <= 110 && window.generations.len() <= 40, "at {key}: {}", window.entries());
         }
         assert_eq!(window.forgotten_total(), 0);
     }

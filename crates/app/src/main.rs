@@ -6,7 +6,6 @@ mod commands;
 mod config;
 mod daemon;
 mod demo;
-mod demo;
 mod exit;
 mod heroku_api;
 mod lake;

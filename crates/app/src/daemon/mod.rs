@@ -6,5 +6,5 @@ mod metrics;
 mod pages;
 mod pipeline;
 
-pub(crate) use live::{Live, Report};
+pub(crate) use live::{Live, Report, Snapshot};
 pub(crate) use pipeline::Pipeline;

@@ -49,7 +49,7 @@ const MARKER: &str = "freshet-demo.txt";
 /// The folder is somebody else's or cannot be written, or the daemon cannot start.
 pub(crate) async fn run(global: &Global, args: &DemoArgs) -> anyhow::Result<Exit> {
     let printer = Printer::new(global);
-    let ends_after = args.ends_after()?;
+    let ends_after = args.end()?;
     let place = Place::begin(&args.dir)?;
     let secret = uuid::Uuid::new_v4().simple().to_string();
     let settings = Settings::for_demo(&secret);
@@ -103,7 +103,7 @@ pub(crate) async fn run(global: &Global, args: &DemoArgs) -> anyhow::Result<Exit
 }
 
 impl DemoArgs {
-    fn ends_after(&self) -> anyhow::Result<Option<Duration>> {
+    fn end(&self) -> anyhow::Result<Option<Duration>> {
         if !(self.speed.is_finite() && self.speed >= 1.0 && self.rate.is_finite() && self.rate > 0.0) {
             return Err(Failure::error(Exit::Failed, "--speed must be 1 or more, and --rate more than 0"));
         }

@@ -61,6 +61,19 @@ impl Bench {
         world.advance("2026-11-22T10:05:00Z".parse().unwrap());
         world.furnish_platform();
         world.take_events();
+        Self::over(world, owner, adjust)
+    }
+
+    /// A company of five apps with its story, ten minutes into it.
+    fn with_story() -> Self {
+        let options = WorldOptions { seed: 3, apps: 5, begins_at: BEGINS_AT.parse().unwrap(), lines_per_second: 1.0 };
+        let mut world = World::new(&options);
+        world.advance("2026-11-22T10:10:00Z".parse().unwrap());
+        let owner = world.people()[0].clone();
+        Self::over(world, owner, |_| ())
+    }
+
+    fn over(world: World, owner: Actor, adjust: impl FnOnce(&mut ApiOptions)) -> Self {
         let mut options = ApiOptions {
             base_url: "http://127.0.0.1:1".to_owned(),
             token: None,

@@ -361,7 +361,7 @@ async fn a_disk_that_refuses_closes_the_door_and_a_well_one_opens_it() {
 }
 
 #[tokio::test]
-async fn a_repeated_frame_is_known_across_restarts_and_deletion_until_its_time_is_over() {
+async fn a_repeated_frame_is_known_across_restarts_and_deletion_and_longer_when_nothing_came_after_it() {
     let directory = tempfile::tempdir().unwrap();
     let clock = TestClock::default();
     let (spool, _) = open_with(directory.path(), &options(), &clock);
@@ -381,14 +381,28 @@ async fn a_repeated_frame_is_known_across_restarts_and_deletion_until_its_time_i
         spool.consumed(end).await.unwrap();
         spool.close().await;
     }
-    clock.0.store(2 * HOUR_MICROS + 1, Ordering::Relaxed);
+    // A month later the last frames are still known: their sender may have waited for that long.
+    clock.0.store(30 * 24 * HOUR_MICROS, Ordering::Relaxed);
     let (spool, _) = open_with(directory.path(), &options(), &clock);
-    assert_eq!(spool.accept(frame(0, 1)).await.unwrap(), Receipt::Stored);
+    assert_eq!(spool.accept(frame(0, 1)).await.unwrap(), Receipt::Repeated);
+    store(&spool, 40..41).await;
+    assert_eq!(spool.accept(frame(1, 1)).await.unwrap(), Receipt::Repeated);
     spool.close().await;
     drop(spool);
-    let (spool, _) = open_with(directory.path(), &options(), &clock);
+    // Where they need not be, the clock decides.
+    let by_clock = SpoolOptions { dedupe_frames_min: 0, ..options() };
+    clock.0.store(60 * 24 * HOUR_MICROS, Ordering::Relaxed);
+    let (spool, _) = open_with(directory.path(), &by_clock, &clock);
+    let late = Payload { received_at: clock.now(), ..frame(41, 500) };
+    assert_eq!(spool.accept(late).await.unwrap(), Receipt::Stored);
+    assert_eq!(spool.accept(frame(0, 1)).await.unwrap(), Receipt::Stored);
+    let end = spool.stats().durable_end;
+    spool.consumed(end).await.unwrap();
     spool.close().await;
-    assert!(files(directory.path(), ".seen").len() <= 2, "old sidecars stay: {:?}", files(directory.path(), ".seen"));
+    drop(spool);
+    let (spool, _) = open_with(directory.path(), &by_clock, &clock);
+    spool.close().await;
+    assert!(files(directory.path(), ".seen").len() <= 3, "old sidecars stay: {:?}", files(directory.path(), ".seen"));
 }
 
 #[tokio::test]

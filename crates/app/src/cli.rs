@@ -117,7 +117,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 6)]
     pub(crate) apps: usize,
     /// Log lines per second, on the average of a story's day
-    #[arg(long, value_name = "LINES/S", default_value_t = 500.0)]
+    #[arg(long, value_name = "LINES/S", default_value_t = 2000.0)]
     pub(crate) rate: f64,
     /// Seconds of the story in one second
     #[arg(long, value_name = "FACTOR", default_value_t = 60.0)]

@@ -37,7 +37,7 @@ pub(crate) async fn answer(request: &Request, shared: &Shared) -> Response<Body>
         }
         (&Method::POST, "settle") => {
             let seconds = request.uri().query().and_then(|query| query.strip_prefix("seconds=")?.parse().ok()).unwrap_or(SETTLE_SECONDS);
-            let settled = shared.logplex.settled(Duration::from_secs(seconds)).await;
+            let settled = shared.settled(Duration::from_secs(seconds)).await;
             json_answer(if settled { StatusCode::OK } else { StatusCode::GATEWAY_TIMEOUT }, &status(shared))
         }
         (&Method::GET, "faults") => json_answer(StatusCode::OK, &json!(shared.faults.get())),

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -89,6 +89,8 @@ pub(crate) struct Shared {
     pub(crate) telemetry: Telemetry,
     pub(crate) faults: Faults,
     pub(crate) lines: Arc<AtomicU64>,
+    /// How often the story has been told on.
+    told: Arc<AtomicU64>,
 }
 
 impl FakeHeroku {
@@ -121,6 +123,7 @@ impl FakeHeroku {
             logplex,
             faults,
             lines: Arc::default(),
+            told: Arc::default(),
         };
         let api = ApiOptions {
             base_url: format!("http://{address}"),
@@ -196,6 +199,12 @@ impl FakeHeroku {
         self.shared.lines.load(Relaxed)
     }
 
+    /// Waits until all that was told has reached the drains, and no drain has anything waiting, or `within` is over; says
+    /// whether that came true. Of use while the story is paused.
+    pub async fn settled(&self, within: Duration) -> bool {
+        self.shared.settled(within).await
+    }
+
     /// Stops the story; drains, webhooks and the API go on.
     pub fn pause(&self) {
         lock(&self.shared.clock).pause();
@@ -234,7 +243,21 @@ impl Shared {
             for event in &events {
                 self.carry(event);
             }
+            self.told.fetch_add(1, Relaxed);
         }
+    }
+
+    pub(crate) async fn settled(&self, within: Duration) -> bool {
+        let begun = Instant::now();
+        // The telling that is under way, and one that began after we asked.
+        let told = self.told.load(Relaxed) + 2;
+        while self.told.load(Relaxed) < told {
+            if begun.elapsed() > within {
+                return false;
+            }
+            tokio::time::sleep(TELL_EVERY).await;
+        }
+        self.logplex.settled(within.saturating_sub(begun.elapsed())).await
     }
 
     fn carry(&self, event: &Event) {

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use freshet_fake_heroku::{FakeHeroku, FakeOptions};
+use jiff::civil::Weekday;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::{DemoArgs, Global};
@@ -37,8 +39,11 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// How long the drains may take in the end to hand over what they hold.
 const SETTLE_WITHIN: Duration = Duration::from_secs(10);
 
-/// How much story there is before it reaches the present, when the demo has no end: its speed is ours from then on.
-const STORY_WITHOUT_END: Duration = Duration::from_secs(30 * 60);
+/// How long a demo without an end goes on at its speed; then its story has reached the present, and goes on at ours.
+const WITHOUT_END: Duration = Duration::from_secs(30 * 60);
+
+/// The hour of a working day, in UTC, at which the story begins: people are at work and visitors are about.
+const STORY_BEGINS_HOUR: i8 = 13;
 
 /// The file that says that a folder is a demo's, and may be emptied for the next one.
 const MARKER: &str = "freshet-demo.txt";
@@ -56,7 +61,7 @@ pub(crate) async fn run(global: &Global, args: &DemoArgs) -> anyhow::Result<Exit
     let began = Instant::now();
     let mut signals = Signals::new()?;
     let mut daemon = Pipeline::start(&settings, SocketAddr::from(([127, 0, 0, 1], 0)), &place.lake, &place.data).await?;
-    let story_begins = Timestamp::now() - SignedDuration::try_from(ends_after.unwrap_or(STORY_WITHOUT_END).mul_f64(args.speed))?;
+    let story_begins = story_begins(ends_after.unwrap_or(WITHOUT_END).mul_f64(args.speed))?;
     let fake = FakeHeroku::start(fake_options(args, story_begins)).await.context("the fake Heroku cannot start")?;
     for (id, name) in fake.apps() {
         fake.add_drain(&id, &format!("http://freshet:{secret}@{}/drain/{name}", daemon.address()))?;
@@ -85,7 +90,7 @@ pub(crate) async fn run(global: &Global, args: &DemoArgs) -> anyhow::Result<Exit
     fake.pause();
     let story = fake.story_time().duration_since(story_begins);
     tokio::select! {
-        () = screen.wait_for(async { fake.logplex().settled(SETTLE_WITHIN).await; }) => {}
+        () = screen.wait_for(async { fake.settled(SETTLE_WITHIN).await; }) => {}
         _ = signals.next() => {}
     }
     let elapsed = began.elapsed();
@@ -115,6 +120,19 @@ impl DemoArgs {
             },
             None => Ok(None),
         }
+    }
+}
+
+/// The latest working day at which a story of this length can begin and be over by now.
+fn story_begins(length: Duration) -> anyhow::Result<Timestamp> {
+    let latest = Timestamp::now().checked_sub(SignedDuration::try_from(length)?).context("--speed is beyond what a calendar holds")?;
+    let mut day = latest.to_zoned(TimeZone::UTC).date();
+    loop {
+        let begins = day.at(STORY_BEGINS_HOUR, 0, 0, 0).to_zoned(TimeZone::UTC)?.timestamp();
+        if begins <= latest && !matches!(day.weekday(), Weekday::Saturday | Weekday::Sunday) {
+            return Ok(begins);
+        }
+        day = day.yesterday().context("--speed is beyond what a calendar holds")?;
     }
 }
 
@@ -230,4 +248,20 @@ pub(crate) fn log_file(args: &DemoArgs) -> anyhow::Result<fs::File> {
 #[must_use]
 pub(crate) fn is_picture(global: &Global) -> bool {
     io::stderr().is_terminal() && Printer::new(global).is_text() && !global.quiet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_story_begins_at_work_and_ends_by_now() {
+        for hours in [0, 1, 20, 200, 100_000] {
+            let length = Duration::from_secs(hours * 3600);
+            let begins = story_begins(length).unwrap().to_zoned(TimeZone::UTC);
+            assert!(begins.timestamp() + SignedDuration::try_from(length).unwrap() <= Timestamp::now(), "{hours}");
+            assert!((begins.hour() == STORY_BEGINS_HOUR) && begins.weekday().to_monday_zero_offset() < 5, "{begins}");
+        }
+        assert!(story_begins(Duration::MAX).is_err());
+    }
 }

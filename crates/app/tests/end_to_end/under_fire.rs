@@ -52,7 +52,7 @@ fn one_round(seed: u64, garbled: bool) {
     }
     heroku.faults().set(BTreeMap::new());
     heroku.pause();
-    let settled = runtime.block_on(heroku.logplex().settled(Duration::from_secs(60)));
+    let settled = runtime.block_on(heroku.settled(Duration::from_secs(60)));
     assert!(settled, "Heroku could not get rid of its messages: {:?}\n{}", heroku.drains(), daemon.log());
     daemon.stop();
     for (name, drain) in &drains {

@@ -35,6 +35,7 @@ const WINDOW: usize = 100;
 const UPKEEP_EVERY: u32 = 20;
 
 /// Memory is the daemon's only with the daemon's allocator.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

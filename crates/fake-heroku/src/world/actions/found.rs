@@ -11,7 +11,7 @@ use crate::catalogue::api_time;
 /// How long before the story the company was founded.
 const FOUNDED_DAYS: i64 = 400;
 
-const PEOPLE: [&str; 12] = ["ada", "bjarne", "chidi", "dolores", "emeka", "farah", "goran", "hanna", "ines", "jonas", "kavita", "lucia"];
+const PEOPLE: [&str; 12] = ["ada", "bjarne", "chidi", "dolores", "emeka", "farah", "goran", "hanna", "irina", "jonas", "kavita", "lucia"];
 const PEOPLE_COUNT: usize = 5;
 
 /// Name, country, whether for private spaces, provider's region.

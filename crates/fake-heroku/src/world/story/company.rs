@@ -287,6 +287,7 @@ fn perform(world: &mut World, by: &Actor, people: &[Actor], app: &str, profile: 
             let app = json!({ "id": app, "name": profile.name });
             let fields = object(&[
                 ("hostname", json!(profile.domain)),
+                ("cname", json!(format!("{}.herokudns.example", profile.domain.replace('.', "-")))),
                 ("kind", json!("custom")),
                 ("status", json!("succeeded")),
                 ("app", app.clone()),
@@ -294,6 +295,10 @@ fn perform(world: &mut World, by: &Actor, people: &[Actor], app: &str, profile: 
             world.create_plain(by, "domain", vec![text(&app, "id").to_owned()], fields)
         }
         Deed::Collaborator(person) => {
+            let is_in = world.objects().of("collaborator", app).any(|present| present["user"]["id"] == people[person].id.as_str());
+            if is_in {
+                return Ok(Value::Null);
+            }
             let (id, email) = (&people[person].id, &people[person].email);
             let fields = object(&[
                 ("user", json!({ "id": id, "email": email, "federated": false })),

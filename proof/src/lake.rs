@@ -298,14 +298,18 @@ impl FaultyStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How the next request ends; one in `rarity` of the usual number of faults.
+    /// How the next request ends. A dead process reaches nothing; its threads get errors, since they may hold up other
+    /// threads for ever when they get no answer. Otherwise one in `rarity` of the usual number of faults.
     fn draw(&self, rarity: u64) -> (Moment, Option<Fault>) {
+        if self.dead.load(Ordering::Relaxed) {
+            return (Moment::Before, None);
+        }
         let mut state = self.state();
         let (kind, is_before) = (state.dice.below(500 * rarity), state.dice.one_in(2));
         let (fault, moment) = match kind {
-            0..15 => (Fault::FailBefore, Moment::Before),
-            15..30 => (Fault::FailAfter, Moment::After),
-            30..33 => (Fault::KillAtCommit, if is_before { Moment::Before } else { Moment::After }),
+            0..30 => (Fault::FailBefore, Moment::Before),
+            30..60 => (Fault::FailAfter, Moment::After),
+            60..75 => (Fault::KillAtCommit, if is_before { Moment::Before } else { Moment::After }),
             _ => return (Moment::Never, None),
         };
         if !state.is_storm || !self.plan.has(fault) {
@@ -315,16 +319,14 @@ impl FaultyStore {
     }
 
     /// The end of a request that fails.
-    async fn fail(&self, fault: Option<Fault>, location: &Path) -> object_store::Error {
+    fn fail(&self, fault: Option<Fault>, location: &Path) -> object_store::Error {
         if fault == Some(Fault::KillAtCommit) {
             if !self.dead.swap(true, Ordering::Relaxed) {
                 self.tally.struck(Fault::KillAtCommit);
                 self.story.tell(|| format!("killed while it wrote {location}"));
             }
             self.busy.changed.notify_one();
-            std::future::pending::<()>().await;
-        }
-        if let Some(fault) = fault {
+        } else if let Some(fault) = fault {
             self.tally.struck(fault);
         }
         let cause = std::io::Error::new(std::io::ErrorKind::TimedOut, "by plan");
@@ -349,21 +351,21 @@ impl ObjectStore for FaultyStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let (moment, fault) = self.draw(1);
         if moment == Moment::Before {
-            return Err(self.fail(fault, location).await);
+            return Err(self.fail(fault, location));
         }
         let put = self.inner.put_opts(location, payload, opts).await;
-        if moment == Moment::After { Err(self.fail(fault, location).await) } else { put }
+        if moment == Moment::After { Err(self.fail(fault, location)) } else { put }
     }
 
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         let (moment, fault) = self.draw(1);
-        if moment == Moment::Never { self.inner.put_multipart_opts(location, opts).await } else { Err(self.fail(fault, location).await) }
+        if moment == Moment::Never { self.inner.put_multipart_opts(location, opts).await } else { Err(self.fail(fault, location)) }
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         // Opening a table reads its whole log.
         let (moment, fault) = self.draw(20);
-        if moment == Moment::Never { self.inner.get_opts(location, options).await } else { Err(self.fail(fault, location).await) }
+        if moment == Moment::Never { self.inner.get_opts(location, options).await } else { Err(self.fail(fault, location)) }
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {

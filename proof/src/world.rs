@@ -23,7 +23,7 @@ use crate::wire::Wire;
 const ANSWER_WITHIN_US: u64 = 5_000_000;
 
 /// A run that has not come to rest by then never will.
-const SETTLE_WITHIN_US: u64 = 4 * 3_600_000_000;
+const SETTLE_WITHIN_US: u64 = 1_800_000_000;
 
 /// Steps after which a run is taken for stuck.
 const STEPS_MAX: u64 = 3_000_000;

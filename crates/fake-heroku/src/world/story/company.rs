@@ -297,7 +297,7 @@ fn perform(world: &mut World, by: &Actor, people: &[Actor], app: &str, profile: 
         Deed::Collaborator(person) => {
             let is_in = world.objects().of("collaborator", app).any(|present| present["user"]["id"] == people[person].id.as_str());
             if is_in {
-                return Ok(Value::Null);
+                return;
             }
             let (id, email) = (&people[person].id, &people[person].email);
             let fields = object(&[

@@ -210,18 +210,6 @@ fn a_day_has_lines_of_every_kind() {
 }
 
 #[test]
-#[ignore = "needs an optimised build and a quiet machine"]
-fn hundreds_of_thousands_of_lines_are_written_in_a_second() {
-    let mut world = world(13, 8, 20_000.0);
-    let (begun, mut count) = (std::time::Instant::now(), 0);
-    for _ in 0..60 {
-        count += go_on(&mut world, SECOND).len();
-    }
-    let per_second = count as f64 / begun.elapsed().as_secs_f64();
-    assert!(per_second > 200_000.0, "{count} lines, {per_second:.0}/s");
-}
-
-#[test]
 fn a_bad_release_slows_the_checkout_until_it_is_taken_back() {
     let mut world = calm_world(8, 1, 400.0);
     let mut releases = 8;

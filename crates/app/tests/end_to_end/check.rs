@@ -18,7 +18,7 @@ use crate::small_disk::{BreakableLake, SmallDisk};
 use api::{Api, Reply, Server, TOKEN};
 
 /// Long enough, and nowhere else in any output.
-const SECRET: &str = "drain-5cr3t_long~enough";
+const SECRET: &str = "drain-5ecr3t_long~enough";
 
 /// What `freshet check` said.
 struct Checked {

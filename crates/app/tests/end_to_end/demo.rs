@@ -1,7 +1,5 @@
 //! `freshet demo` and `freshet fake-heroku`, as a person or a script starts them.
 
-use std::io::{BufRead as _, BufReader};
-
 use serde_json::Value;
 
 use crate::freshet::Place;
@@ -59,9 +57,8 @@ fn a_second_demo_begins_anew_and_spares_what_is_not_its_own() {
 fn a_fake_heroku_answers_and_counts() {
     let place = Place::new();
     let mut child = place.command("fake-heroku --port 0 --apps 2 --rate 100 --speed 60 --output json", &[]).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let said: Value = serde_json::from_str(&line).unwrap();
+    let mut documents = serde_json::Deserializer::from_reader(child.stdout.take().unwrap()).into_iter();
+    let said: Value = documents.next().unwrap().unwrap();
     let address = said["url"].as_str().unwrap().trim_start_matches("http://").parse().unwrap();
     assert_eq!(said["apps"].as_array().unwrap().len(), 2);
     let status: Value = serde_json::from_str(&http::get(address, "/_control/status").unwrap().body).unwrap();

@@ -6,17 +6,20 @@ use std::time::{Duration, Instant};
 
 use freshet_proof::{Fault, Mutant, Plan, run, run_lake, shrink};
 
-/// How long new seeds are tried. `freshet-proof --minutes 60` tries for longer.
+/// How long new seeds are tried in every run of the tests, and in the full tier.
 const BUDGET: Duration = Duration::from_secs(20);
+const BUDGET_FULL: Duration = Duration::from_secs(2 * 3600);
 
 /// Seeds tried even on a slow machine.
 const SEEDS_MIN: u64 = 60;
 
 #[test]
 fn promises_hold_under_fire() {
+    let is_full = std::env::var_os("FRESHET_FULL").is_some_and(|value| value == "1");
+    let budget = if is_full { BUDGET_FULL } else { BUDGET };
     let started = Instant::now();
     let mut seed = 0;
-    while seed < SEEDS_MIN || started.elapsed() < BUDGET {
+    while seed < SEEDS_MIN || started.elapsed() < budget {
         let report = run(&Plan::of(seed), false);
         assert_eq!(report.problems, Vec::<String>::new(), "replay: cargo run -p freshet-proof -- --verbose --seed {seed}");
         seed += 1;

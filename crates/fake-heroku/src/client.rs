@@ -1,6 +1,6 @@
 //! The requests that Heroku makes to its customers: webhooks and telemetry.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,10 +11,9 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::ClientConfig;
+
+use crate::tls;
 
 /// The longest answer that is read. Receivers have little to say.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
@@ -76,9 +75,9 @@ impl Client {
     /// so that none is lost to a connection that the other side has just closed.
     pub(crate) fn new(idle_max: usize) -> Self {
         Self {
-            here: Pair::new(idle_max, anything()),
+            here: Pair::new(idle_max, tls::any()),
             // The system's roots are only read where somebody needs them.
-            elsewhere: LazyLock::new(Box::new(move || Pair::new(idle_max, trusted()))),
+            elsewhere: LazyLock::new(Box::new(move || Pair::new(idle_max, tls::trusted(&[])))),
         }
     }
 
@@ -111,8 +110,7 @@ impl Pair {
 }
 
 fn is_here(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.ends_with(".localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    tls::is_this_machine(uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']'))
 }
 
 /// An error with what lies below it: the upper one often says no more than "client error".
@@ -126,102 +124,16 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
-}
-
-/// TLS that takes any certificate.
-fn anything() -> ClientConfig {
-    let mut config = trusting(RootCertStore::empty());
-    config.dangerous().set_certificate_verifier(Arc::new(Anything(provider())));
-    config
-}
-
-/// TLS that takes what the system trusts. Without a readable certificate there, no host is.
-fn trusted() -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    trusting(roots)
-}
-
-fn trusting(roots: RootCertStore) -> ClientConfig {
-    let builder = match ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions() {
-        Ok(builder) => builder,
-        Err(error) => unreachable!("ring knows TLS 1.2 and 1.3: {error}"),
-    };
-    builder.with_root_certificates(roots).with_no_client_auth()
-}
-
-#[derive(Debug)]
-struct Anything(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anything {
-    fn verify_server_cert(
-        &self,
-        _certificate: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    // That the other side has the certificate's key is still checked.
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machine_may_show_any_certificate() {
-        let cases = [
-            ("https://localhost:8443/x", true),
-            ("https://a.localhost/", true),
-            ("https://127.0.0.1/", true),
-            ("https://127.9.9.9:1/", true),
-            ("https://[::1]:1/", true),
-            ("https://localhost.example.com/", false),
-            ("https://notlocalhost/", false),
-            ("https://127.0.0.1.example.com/", false),
-            ("https://10.0.0.1/", false),
-            ("https://[2001:db8::1]/", false),
-            ("/no/host", false),
-        ];
+    fn the_host_of_an_address_says_whether_it_is_this_machine() {
+        let cases =
+            [("https://localhost:8443/x", true), ("https://[::1]:1/", true), ("https://[2001:db8::1]/", false), ("/no/host", false)];
         for (uri, expected) in cases {
             assert_eq!(is_here(&uri.parse().unwrap()), expected, "{uri}");
         }
-    }
-
-    #[tokio::test]
-    async fn elsewhere_a_certificate_must_be_trusted() {
-        let tls = crate::receiver::unsigned(&[]);
-        let (ours, theirs) = tokio::io::duplex(16 * 1024);
-        tokio::spawn(async move { tls.accept(theirs).await.map(drop) });
-        let connector = tokio_rustls::TlsConnector::from(Arc::new(trusted()));
-        let error = connector.connect(ServerName::try_from("somewhere.else").unwrap(), ours).await.unwrap_err();
-        assert!(error.to_string().contains("certificate"), "{error}");
     }
 }

@@ -28,6 +28,7 @@ pub mod platform;
 mod receiver;
 mod server;
 pub mod telemetry;
+mod tls;
 pub mod webhooks;
 pub mod world;
 

@@ -32,7 +32,7 @@ use drain::{Drain, Means};
 use frame::{Form, Message, hours_off};
 use history::History;
 use https::Sender;
-use machine::Acknowledged;
+use machine::{Acknowledged, MachineCounts};
 use sessions::{Print, Reading, Sessions, gone, past};
 use target::Target;
 
@@ -47,24 +47,9 @@ pub struct DrainCounts {
     pub token: String,
     /// The id of its app.
     pub app: String,
-    /// Messages that were meant for it (long lines count once per piece).
-    pub sent: u64,
-    /// Messages in frames that were answered 2xx.
-    pub acknowledged: u64,
-    /// Messages given up: the buffer was full, or a frame was refused or failed three times.
-    pub dropped: u64,
-    /// Those of `dropped` that the receiver may have got all the same: a request with them was sent whole and never answered.
-    pub maybe: u64,
-    /// Messages that wait in the buffer or are in flight.
-    pub waiting: u64,
-    /// L10 messages that were sent (they are not among `sent`).
-    pub l10_sent: u64,
-    /// L10 messages in frames that were answered 2xx.
-    pub l10_acknowledged: u64,
-    /// Requests made, repeats included.
-    pub requests: u64,
-    /// Frames made.
-    pub frames: u64,
+    /// What became of its messages; a long line counts once per piece.
+    #[serde(flatten)]
+    pub account: MachineCounts,
     /// What is wrong with the drain, in words; empty when all is well, `removed` after its end.
     pub trouble: String,
 }

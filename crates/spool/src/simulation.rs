@@ -66,8 +66,15 @@ fn a_disk_that_fills_up_closes_the_door_before_it_refuses_anybody() {
     world.settle();
 }
 
+/// A clock that goes when told to.
 #[derive(Clone, Default)]
-struct SteppedClock(Arc<AtomicI64>);
+pub(crate) struct SteppedClock(Arc<AtomicI64>);
+
+impl SteppedClock {
+    pub(crate) fn advance(&self, micros: i64) {
+        self.0.fetch_add(micros, Ordering::Relaxed);
+    }
+}
 
 impl Clock for SteppedClock {
     fn now(&self) -> Micros {
@@ -115,7 +122,7 @@ impl World {
 
     fn live(mut self) {
         for _ in 0..STEPS {
-            self.clock.0.fetch_add(self.dice.below(1_000_000) as i64, Ordering::Relaxed);
+            self.clock.advance(self.dice.below(1_000_000) as i64);
             match self.dice.below(20) {
                 0..8 => self.send(),
                 8..12 => self.load(),

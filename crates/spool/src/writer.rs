@@ -80,12 +80,17 @@ impl Writer {
         }
     }
 
-    /// Does what waits, up to one write, and waits for nothing.
+    /// Does what waits, up to one write, and waits for nothing. A disk that is due to be tried goes first: commands that keep
+    /// coming must not put it off.
     pub fn turn(&mut self) -> Turn {
+        let retry_in = self.retry_in();
+        if retry_in == Some(Duration::ZERO) {
+            return self.retry();
+        }
         match self.commands.try_recv() {
             Ok(command) => self.obey(command),
             Err(TryRecvError::Disconnected) => self.end(),
-            Err(TryRecvError::Empty) => self.idle(),
+            Err(TryRecvError::Empty) => Turn::Idle(retry_in),
         }
     }
 
@@ -96,16 +101,15 @@ impl Writer {
         Turn::Worked
     }
 
-    fn idle(&mut self) -> Turn {
+    /// When the disk is to be tried again. `None` while it is well.
+    fn retry_in(&self) -> Option<Duration> {
         if self.log.is_open() {
-            return Turn::Idle(None);
+            return None;
         }
         // A clock that was set back must not put the next try off.
         let waited = self.clock.now().0.saturating_sub(self.tried.0).max(0);
-        match u64::try_from(self.limits.retry_micros.saturating_sub(waited)).unwrap_or(0) {
-            0 => self.retry(),
-            left => Turn::Idle(Some(Duration::from_micros(left))),
-        }
+        let left = u64::try_from(self.limits.retry_micros.saturating_sub(waited)).unwrap_or(0);
+        Some(Duration::from_micros(left))
     }
 
     /// Carries out `command`, and those behind it that it shares a write with.
@@ -147,5 +151,41 @@ impl Writer {
             }
         }
         (batch, None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::faulty_disk::FaultyDisk;
+    use crate::simulation::SteppedClock;
+    use crate::window::NO_KEY;
+    use crate::{Spool, SpoolOptions, State};
+
+    #[test]
+    fn commands_that_keep_coming_do_not_put_off_the_next_try_of_a_bad_disk() {
+        let (disk, clock) = (FaultyDisk::new(1), SteppedClock::default());
+        let options = SpoolOptions { retry_every: Duration::from_secs(1), ..SpoolOptions::default() };
+        let (spool, mut writer, _) = Spool::on(Arc::new(disk.clone()), &options, Arc::new(clock.clone()), 1).unwrap();
+        let (answer, _answered) = oneshot::channel();
+        let payload = Bytes::from_static(b"payload");
+        let checksum = crc32fast::hash(&payload);
+        let append = Append { payload, checksum, key: NO_KEY, received_at: Micros(0), answer, _permit: None };
+        assert!(spool.commands.send(Command::Append(append)).is_ok());
+        disk.fail_syncs(1);
+        assert_eq!(writer.turn(), Turn::Worked);
+        assert_eq!(spool.stats().state, State::Failing);
+        disk.heal();
+        for _ in 0..5 {
+            let (answer, _answered) = oneshot::channel();
+            assert!(spool.commands.send(Command::Consume(0, answer)).is_ok());
+        }
+        clock.advance(2_000_000);
+        for _ in 0..3 {
+            assert_eq!(writer.turn(), Turn::Worked);
+        }
+        assert_eq!(spool.stats().state, State::Open);
     }
 }

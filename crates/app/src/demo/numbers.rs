@@ -125,10 +125,10 @@ pub(super) fn summary(frame: &Frame, elapsed: Duration, story: Duration, queries
 fn drains(fake: &FakeHeroku) -> Drains {
     let mut sum = Drains::default();
     for drain in fake.drains() {
-        sum.sent += drain.sent;
-        sum.acknowledged += drain.acknowledged;
-        sum.waiting += drain.waiting;
-        sum.dropped += drain.dropped;
+        sum.sent += drain.account.sent;
+        sum.acknowledged += drain.account.acknowledged;
+        sum.waiting += drain.account.waiting;
+        sum.dropped += drain.account.dropped;
         sum.apps += 1;
     }
     sum

@@ -122,8 +122,8 @@ fn trouble(place: &Place, daemon: Daemon, address: SocketAddr, random: &mut Rand
 /// Compares one drain's account with the lake.
 fn account(place: &Place, heroku: &FakeHeroku, app: &str, drain: &str, garbled: bool) {
     let counts = heroku.drains().into_iter().find(|counts| counts.id == drain).unwrap();
-    assert_eq!(counts.sent, counts.acknowledged + counts.dropped + counts.waiting, "{counts:?}");
-    assert!(counts.acknowledged > 0, "a drain that delivered nothing proves nothing: {counts:?}");
+    assert_eq!(counts.account.sent, counts.account.acknowledged + counts.account.dropped + counts.account.waiting, "{counts:?}");
+    assert!(counts.account.acknowledged > 0, "a drain that delivered nothing proves nothing: {counts:?}");
     let acknowledged: BTreeSet<String> =
         heroku.logplex().acknowledged(drain).into_iter().map(|message| key(&message.frame_id, message.index)).collect();
     let sql = format!(
@@ -150,7 +150,7 @@ fn account(place: &Place, heroku: &FakeHeroku, app: &str, drain: &str, garbled: 
     assert!(lost.is_empty(), "{app}: {} of {} acknowledged messages are lost, such as {:?}", lost.len(), acknowledged.len(), lost.first());
     // What Heroku took for failed may have been stored: no more than that.
     let more = (stored.len() - acknowledged.len()) as u64;
-    let explained = counts.maybe + counts.l10_sent;
+    let explained = counts.account.maybe + counts.account.l10_sent;
     assert!(more <= explained, "{app}: {more} messages more than Heroku sent can explain: {counts:?}");
 }
 

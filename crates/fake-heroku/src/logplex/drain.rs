@@ -106,20 +106,11 @@ impl Drain {
     }
 
     pub(super) fn counts(&self) -> DrainCounts {
-        let counts = self.machine().counts();
         DrainCounts {
             id: self.id.clone(),
             token: self.token.clone(),
             app: self.app.clone(),
-            sent: counts.sent,
-            acknowledged: counts.acknowledged,
-            dropped: counts.dropped,
-            maybe: counts.maybe,
-            waiting: counts.waiting,
-            l10_sent: counts.l10_sent,
-            l10_acknowledged: counts.l10_acknowledged,
-            requests: counts.requests,
-            frames: counts.frames,
+            account: self.machine().counts(),
             trouble: self.mailbox.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::frame::{Form, Message};
 use crate::world::Chance;
@@ -43,7 +44,7 @@ pub struct Machine {
 }
 
 /// What became of a drain's messages. `sent` = `acknowledged` + `dropped` + `waiting`, at every moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct MachineCounts {
     /// Messages offered.
     pub sent: u64,

@@ -123,7 +123,7 @@ async fn listen() -> (TcpListener, String) {
 
 fn count(logplex: &Logplex) -> DrainCounts {
     let counts = logplex.counts().remove(0);
-    assert_eq!(counts.sent, counts.acknowledged + counts.dropped + counts.waiting, "{counts:?}");
+    assert_eq!(counts.account.sent, counts.account.acknowledged + counts.account.dropped + counts.account.waiting, "{counts:?}");
     counts
 }
 
@@ -148,7 +148,7 @@ async fn run(script: &'static [&'static str], frames: usize, strikes: &[(Fault, 
 
 async fn check(script: &'static [&'static str], frames: usize, strikes: &[(Fault, u64)], expected: (u64, u64, u64), arrivals: &[&str]) {
     let (received, counts, _) = run(script, frames, strikes).await;
-    assert_eq!((counts.acknowledged, counts.dropped, counts.maybe), expected, "{script:?} {strikes:?} {counts:?}");
+    assert_eq!((counts.account.acknowledged, counts.account.dropped, counts.account.maybe), expected, "{script:?} {strikes:?} {counts:?}");
     let whole = received.iter().filter(|received| received.is_whole).map(|received| texts(&received.body).join(" "));
     assert_eq!(whole.collect::<Vec<_>>(), arrivals, "{script:?} {strikes:?}");
 }
@@ -172,7 +172,10 @@ async fn answers_mean_what_they_mean_to_logplex() {
 #[tokio::test]
 async fn a_refused_frame_is_told_of_with_the_next() {
     let (received, counts, _) = run(&[FORBIDDEN, OK], 2, &[]).await;
-    assert_eq!((counts.acknowledged, counts.dropped, counts.l10_acknowledged, counts.trouble.as_str()), (1, 1, 1, ""));
+    assert_eq!(
+        (counts.account.acknowledged, counts.account.dropped, counts.account.l10_acknowledged, counts.trouble.as_str()),
+        (1, 1, 1, "")
+    );
     assert_eq!(received[1].header("Logplex-Msg-Count"), Some("2"));
     let told = texts(&received[1].body);
     assert!(told[0].starts_with("Error L10 (output buffer overflow): 1 messages dropped since 2025-11-22T10:05:20"), "{told:?}");
@@ -245,12 +248,15 @@ async fn a_closed_port_makes_messages_wait() {
     (1..=500).for_each(|number| logplex.take(&line(number)));
     assert!(!logplex.settled(Duration::from_millis(200)).await);
     assert!(count(&logplex).trouble.contains("refused"), "{:?}", count(&logplex));
-    assert_eq!((count(&logplex).waiting, count(&logplex).frames), (500, 0));
+    assert_eq!((count(&logplex).account.waiting, count(&logplex).account.frames), (500, 0));
     (501..=3000).for_each(|number| logplex.take(&line(number)));
     let receiver = Receiver::start(TcpListener::bind(address).await.unwrap(), &[OK], None);
     assert!(logplex.settled(SECONDS).await);
     let counts = count(&logplex);
-    assert_eq!((counts.sent, counts.acknowledged, counts.dropped, counts.l10_acknowledged), (3000, 1024, 1976, 1));
+    assert_eq!(
+        (counts.account.sent, counts.account.acknowledged, counts.account.dropped, counts.account.l10_acknowledged),
+        (3000, 1024, 1976, 1)
+    );
     let texts = receiver.texts();
     assert!(texts[0].contains(": 1976 messages dropped"), "{}", texts[0]);
     assert_eq!((texts.len(), texts[1].as_str(), texts[1024].as_str()), (1025, "seq=1977", "seq=3000"));
@@ -264,17 +270,17 @@ async fn faults_strike_and_the_counts_stay_exact() {
     check(&[OK], 1, &[(Fault::DrainReset, 3)], (0, 1, 0), &[]).await;
     check(&[OK], 1, &[(Fault::DrainReorder, 1)], (1, 0, 0), &["seq=1"]).await;
     let (received, counts, _) = run(&[OK], 1, &[(Fault::DrainWrongCount, 1)]).await;
-    assert!(counts.acknowledged == 1 && received[0].header("Logplex-Msg-Count") != Some("1"));
+    assert!(counts.account.acknowledged == 1 && received[0].header("Logplex-Msg-Count") != Some("1"));
     let (received, ..) = run(&[OK], 2, &[(Fault::DrainClockSkew, 1)]).await;
     let hour = |received: &Received| String::from_utf8(received.body[..23].to_vec()).unwrap();
     assert!(hour(&received[0]) != hour(&received[1]), "{received:?}");
     // A frame that was not heard of arrives again, with the same id.
     let (received, counts, _) = run(&[OK], 2, &[(Fault::DrainTimeout, 1)]).await;
-    assert_eq!((counts.acknowledged, received.last().map(|last| texts(&last.body))), (2, Some(vec!["seq=2".to_owned()])));
+    assert_eq!((counts.account.acknowledged, received.last().map(|last| texts(&last.body))), (2, Some(vec!["seq=2".to_owned()])));
     let (_, counts, _) = run(&[OK], 1, &[(Fault::DrainTimeout, 3)]).await;
-    assert_eq!((counts.acknowledged, counts.dropped, counts.maybe), (0, 1, 1));
+    assert_eq!((counts.account.acknowledged, counts.account.dropped, counts.account.maybe), (0, 1, 1));
     let (received, counts, _) = run(&[OK], 3, &[(Fault::DrainDuplicate, 1)]).await;
-    assert_eq!((counts.acknowledged, counts.requests, received.len()), (3, 4, 4));
+    assert_eq!((counts.account.acknowledged, counts.account.requests, received.len()), (3, 4, 4));
     assert_eq!((&received[0].head, &received[0].body), (&received[1].head, &received[1].body));
 }
 
@@ -305,14 +311,17 @@ async fn basic_auth_is_sent_as_it_stands_or_kills_the_drain() {
     logplex.take(&line(1));
     assert!(!logplex.settled(Duration::from_millis(300)).await);
     let counts = logplex.counts();
-    assert_eq!((counts[0].waiting, counts[0].requests, counts[1].acknowledged), (1, 0, 1));
+    assert_eq!((counts[0].account.waiting, counts[0].account.requests, counts[1].account.acknowledged), (1, 0, 1));
     assert!(counts[0].trouble.contains("colon"), "{counts:?}");
     // user:p%40ss
     assert_eq!(receiver.all()[0].header("Authorization"), Some("Basic dXNlcjpwJTQwc3M="));
     logplex.remove_drain("dead");
     assert!(logplex.settled(SECONDS).await);
     let removed = logplex.counts().pop().unwrap();
-    assert_eq!((removed.id.as_str(), removed.dropped, removed.waiting, removed.trouble.as_str()), ("dead", 1, 0, "removed"));
+    assert_eq!(
+        (removed.id.as_str(), removed.account.dropped, removed.account.waiting, removed.trouble.as_str()),
+        ("dead", 1, 0, "removed")
+    );
 }
 
 #[tokio::test]
@@ -329,7 +338,7 @@ async fn private_drains_tell_nothing_and_close() {
     assert_eq!(received.iter().map(|received| received.connection).collect::<Vec<_>>(), [0, 1]);
     let names = received[0].head.lines().skip(1).filter_map(|line| line.split_once(": ")).map(|(name, _)| name);
     assert_eq!(names.collect::<Vec<_>>(), ["Host", "Content-Type", "Logplex-Msg-Count", "connection", "Content-Length"]);
-    assert_eq!((count(&logplex).acknowledged, receiver.texts().len()), (2, 2));
+    assert_eq!((count(&logplex).account.acknowledged, receiver.texts().len()), (2, 2));
 }
 
 fn self_signed() -> (TlsAcceptor, CertificateDer<'static>) {
@@ -381,7 +390,7 @@ async fn syslog_drains_write_and_wait_for_no_answer() {
     logplex.add_drain("drain", TOKEN, "shop", &url.replace("http://", "syslog://").replace("/logs?app=demo", ""));
     (1..=500).for_each(|number| logplex.take(&line(number)));
     assert!(logplex.settled(SECONDS).await);
-    assert_eq!((count(&logplex).acknowledged, count(&logplex).dropped), (500, 0));
+    assert_eq!((count(&logplex).account.acknowledged, count(&logplex).account.dropped), (500, 0));
     logplex.remove_drain("drain");
     serving.await.unwrap();
     let expected: String = (1..=500)
@@ -419,10 +428,13 @@ async fn everything_at_once_and_the_sums_are_right() {
         stored.entry(received.header("Logplex-Frame-Id").unwrap().to_owned()).or_insert_with(|| texts(&received.body));
     }
     let messages = stored.values().flatten().filter(|text| text.starts_with("seq=")).count() as u64;
-    assert!((counts.acknowledged..=counts.acknowledged + counts.maybe).contains(&messages), "{messages} {counts:?}");
+    assert!(
+        (counts.account.acknowledged..=counts.account.acknowledged + counts.account.maybe).contains(&messages),
+        "{messages} {counts:?}"
+    );
     for acknowledged in logplex.acknowledged("drain") {
         let text = &stored[&acknowledged.frame_id][acknowledged.index as usize];
         assert_eq!(machine::text_hash(text.as_bytes()), acknowledged.text_hash);
     }
-    assert!(counts.maybe > 0 && counts.dropped > 0 && counts.l10_acknowledged > 0, "{counts:?}");
+    assert!(counts.account.maybe > 0 && counts.account.dropped > 0 && counts.account.l10_acknowledged > 0, "{counts:?}");
 }

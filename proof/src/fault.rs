@@ -63,6 +63,7 @@ faults! {
     Refused, "refused", "the destination refuses in a way that only a person can change, for a while";
     Rival, "rival", "another process loads a copy of the same spool";
     Maintenance, "maintenance", "files are merged, checkpoints written and old files removed meanwhile";
+    Reorder, "reorder", "a frame is sent after the one that was made behind it";
 }
 
 impl fmt::Display for Fault {

@@ -13,12 +13,13 @@ use async_trait::async_trait;
 use freshet_core::{CommitOutcome, Committed, Destination, DestinationError, Package, Position, ShardId, TableDef};
 use freshet_destinations::delta::{CompactionOptions, DurableStore, Lake, LakeOptions, VacuumOptions};
 use freshet_spool::faulty_disk::Dice;
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload,
-    PutResult, RenameOptions, Result,
+    PutResult, RenameOptions, Result, UploadPart,
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
@@ -329,8 +330,12 @@ impl FaultyStore {
         } else if let Some(fault) = fault {
             self.tally.struck(fault);
         }
-        let cause = std::io::Error::new(std::io::ErrorKind::TimedOut, "by plan");
-        object_store::Error::Generic { store: "faulty", source: cause.into() }
+        by_plan()
+    }
+
+    /// An error once the process is dead.
+    fn alive(&self) -> Result<()> {
+        if self.dead.load(Ordering::Relaxed) { Err(by_plan()) } else { Ok(()) }
     }
 }
 
@@ -358,37 +363,90 @@ impl ObjectStore for FaultyStore {
     }
 
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        let (moment, fault) = self.draw(1);
-        if moment == Moment::Never { self.inner.put_multipart_opts(location, opts).await } else { Err(self.fail(fault, location)) }
+        match self.draw(1) {
+            (Moment::Never, _) => {}
+            (_, fault) => return Err(self.fail(before(fault), location)),
+        }
+        let upload = self.inner.put_multipart_opts(location, opts).await?;
+        Ok(Box::new(FaultyUpload { inner: upload, dead: Arc::clone(&self.dead) }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         // Opening a table reads its whole log.
-        let (moment, fault) = self.draw(20);
-        if moment == Moment::Never { self.inner.get_opts(location, options).await } else { Err(self.fail(fault, location)) }
+        match self.draw(20) {
+            (Moment::Never, _) => self.inner.get_opts(location, options).await,
+            (_, fault) => Err(self.fail(before(fault), location)),
+        }
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
+        // A vacuum that has begun ends with its process.
+        let dead = Arc::clone(&self.dead);
+        let alive = locations.map(move |location| if dead.load(Ordering::Relaxed) { Err(by_plan()) } else { location });
+        self.inner.delete_stream(alive.boxed())
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
+        match self.alive() {
+            Ok(()) => self.inner.list(prefix),
+            Err(error) => stream::iter([Err(error)]).boxed(),
+        }
     }
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list_with_offset(prefix, offset)
+        match self.alive() {
+            Ok(()) => self.inner.list_with_offset(prefix, offset),
+            Err(error) => stream::iter([Err(error)]).boxed(),
+        }
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.alive()?;
         self.inner.list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.alive()?;
         self.inner.copy_opts(from, to, options).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.alive()?;
         self.inner.rename_opts(from, to, options).await
     }
+}
+
+/// An upload whose process may die before it is complete.
+#[derive(Debug)]
+struct FaultyUpload {
+    inner: Box<dyn MultipartUpload>,
+    dead: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl MultipartUpload for FaultyUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        self.inner.put_part(data)
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        if self.dead.load(Ordering::Relaxed) {
+            return Err(by_plan());
+        }
+        self.inner.complete().await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.inner.abort().await
+    }
+}
+
+/// A request that has no "after" fails before it has done anything.
+fn before(fault: Option<Fault>) -> Option<Fault> {
+    if fault == Some(Fault::FailAfter) { Some(Fault::FailBefore) } else { fault }
+}
+
+fn by_plan() -> object_store::Error {
+    let cause = std::io::Error::new(std::io::ErrorKind::TimedOut, "by plan");
+    object_store::Error::Generic { store: "faulty", source: cause.into() }
 }

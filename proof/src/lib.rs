@@ -1,12 +1,12 @@
 //! Freshet under fire.
 //!
-//! A Logplex-like sender, the real spool on a disk in memory, the real loader and a destination in memory run together in one
+//! The fake Heroku's Logplex, the real spool on a disk in memory, the real loader and a destination in memory run together in one
 //! thread, on a time that passes only when everybody waits. Each of them fails as the seed says. When all has come to rest,
 //! the tables are compared with what was sent.
 //!
 //! ```text
-//! sender ── network ──▶ spool ──▶ loader ──▶ destination
-//!              every arrow and every box can fail; all chance follows from the seed
+//! Logplex ── network ──▶ spool ──▶ loader ──▶ destination
+//!               every arrow and every box can fail; all chance follows from the seed
 //! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -20,7 +20,7 @@ mod panics;
 mod plan;
 mod rows;
 mod run;
-pub mod sender;
+mod sender;
 mod story;
 mod summary;
 mod time;

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::Fault;
 use crate::destination::Ground;
+use crate::panics;
 use crate::plan::Mutant;
 use crate::time::Idle;
 use crate::world::{Delivery, Event, Order, World};
@@ -282,6 +283,7 @@ impl World {
         let Some(writer) = &mut process.writer else { return false };
         match writer.turn() {
             Turn::Worked => {
+                process.retry_at = None;
                 let most = if self.is_disk_slow { SYNC_US.1 } else { SYNC_US.0 };
                 let takes = 1 + self.chance.below(most);
                 process.busy_until = now + takes;
@@ -290,7 +292,10 @@ impl World {
                 true
             }
             Turn::Idle(limit) => {
-                let Some(limit) = limit else { return false };
+                let Some(limit) = limit else {
+                    process.retry_at = None;
+                    return false;
+                };
                 if process.retry_at.is_some_and(|at| now >= at) {
                     process.retry_at = None;
                     writer.retry();
@@ -445,6 +450,8 @@ fn runtime(idle: &Idle, is_real: bool) -> std::io::Result<Runtime> {
     let mut builder = Builder::new_current_thread();
     if is_real {
         builder.enable_time();
+        let run = panics::of_this_thread();
+        builder.on_thread_start(move || panics::work_for(run.clone()));
     }
     builder.on_thread_park(move || idle.reached()).build()
 }

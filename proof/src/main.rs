@@ -39,6 +39,9 @@ struct Args {
     output: Output,
 }
 
+/// Reports that may wait to be printed.
+const REPORTS_WAITING: usize = 4;
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     Text,
@@ -49,13 +52,13 @@ fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     let (first, last) = seeds(&args)?;
     let started = Instant::now();
-    let deadline = args.minutes.map(|minutes| started + Duration::from_secs_f64(minutes.max(0.0) * 60.0));
+    let deadline = args.minutes.map(|minutes| deadline(started, minutes)).transpose()?;
     let bar = bar(&args, last - first);
     let mut summary = Summary::default();
     let mut out = std::io::stdout().lock();
     let next = AtomicU64::new(first);
     thread::scope(|scope| -> anyhow::Result<()> {
-        let (send, reports): (_, Receiver<Report>) = mpsc::channel();
+        let (send, reports): (_, Receiver<Report>) = mpsc::sync_channel(REPORTS_WAITING);
         let workers = if args.verbose { 1 } else { thread::available_parallelism().map_or(1, usize::from) };
         for _ in 0..workers {
             let (send, next, args) = (send.clone(), &next, &args);
@@ -84,6 +87,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Ok(())
     })?;
     bar.finish_and_clear();
+    anyhow::ensure!(summary.runs > 0, "nothing was run; give --minutes more than 0");
     match args.output {
         Output::Text => write!(out, "{}", summary.text(started.elapsed()))?,
         Output::Json => writeln!(out, "{}", summary.json(started.elapsed()))?,
@@ -102,9 +106,16 @@ fn seeds(args: &Args) -> anyhow::Result<(u64, u64)> {
         return Ok((seed, seed + 1));
     }
     let (first, last) = args.seeds.split_once("..").context("--seeds wants FROM..TO, such as 0..2000")?;
-    let (first, last): (u64, u64) = (first.parse()?, last.parse()?);
+    let number =
+        |text: &str| text.parse::<u64>().with_context(|| format!("--seeds wants FROM..TO, such as 0..2000, and {text:?} is no number"));
+    let (first, last) = (number(first)?, number(last)?);
     anyhow::ensure!(first < last, "--seeds wants FROM..TO with FROM below TO");
     Ok((first, last))
+}
+
+fn deadline(started: Instant, minutes: f64) -> anyhow::Result<Instant> {
+    let span = Duration::try_from_secs_f64(minutes * 60.0).ok().and_then(|span| started.checked_add(span));
+    span.context("--minutes wants a number of minutes, such as 6 or 0.5")
 }
 
 fn plan(args: &Args, seed: u64) -> Plan {

@@ -47,8 +47,6 @@ pub struct Plan {
     pub drains: usize,
     /// Messages that each drain's buffer holds.
     pub buffer_messages: usize,
-    /// Messages in a frame at most.
-    pub frame_messages: usize,
     /// Microseconds between two lines of an app, on average.
     pub line_every_us: u64,
     /// The spool's options.
@@ -84,8 +82,8 @@ impl Plan {
             faults,
             storm_us: 5_000_000 + dice.below(40_000_000),
             drains: 1 + usize_of(dice.below(3)),
-            buffer_messages: 20 << dice.below(5),
-            frame_messages: 2 + usize_of(dice.below(12)),
+            // A frame may take all that the buffer holds, and must fit into the smallest spool.
+            buffer_messages: 10 + usize_of(dice.below(30)),
             line_every_us: 20_000 + dice.below(400_000),
             spool,
             packages,

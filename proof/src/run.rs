@@ -8,6 +8,7 @@ use crate::check::{Found, check};
 use crate::life::End;
 use crate::panics;
 use crate::plan::Plan;
+use crate::sender::Drain;
 use crate::world::World;
 
 /// How a run went.
@@ -29,10 +30,8 @@ pub struct Report {
     pub seconds: u64,
     /// Messages that apps wrote.
     pub messages: u64,
-    /// Messages that the sender's buffer lost, all told of by L10 lines.
-    pub overflowed: u64,
-    /// Messages in frames that the sender gave up after three tries.
-    pub given_up: u64,
+    /// Messages that Logplex gave up: its buffer was full, or three tries failed. L10 lines tell of them.
+    pub dropped: u64,
     /// What the tables hold.
     pub found: Found,
     /// How often each fault struck.
@@ -95,7 +94,10 @@ fn live(plan: &Plan, level: Level, is_recorded: bool) -> Report {
     }
     let found = match world.destination.tables() {
         Ok(tables) if world.calm_ends == 2 => check(&world, &tables),
-        Ok(_) => Found::default(),
+        Ok(_) => {
+            world.story.accuse("the run ended before it could be checked".to_owned());
+            Found::default()
+        }
         Err(problem) => {
             world.story.accuse(format!("the tables cannot be read: {problem}"));
             Found::default()
@@ -106,7 +108,7 @@ fn live(plan: &Plan, level: Level, is_recorded: bool) -> Report {
 
 fn report(world: &World, found: Found) -> Report {
     let (events, story, problems) = world.story.end();
-    let books = || world.drains.iter().map(|drain| drain.books());
+    let counts = || world.drains.iter().map(Drain::counts);
     Report {
         seed: world.plan.seed,
         events,
@@ -115,9 +117,8 @@ fn report(world: &World, found: Found) -> Report {
         lives: world.life,
         kills: world.kills,
         seconds: world.timeline.at() / 1_000_000,
-        messages: books().map(|books| books.taken).sum(),
-        overflowed: books().map(|books| books.overflowed).sum(),
-        given_up: books().map(|books| books.given_up).sum(),
+        messages: counts().map(|counts| counts.sent).sum(),
+        dropped: counts().map(|counts| counts.dropped).sum(),
         found,
         struck: world.tally.counts(),
     }

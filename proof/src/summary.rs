@@ -41,8 +41,7 @@ impl Summary {
         totals.kills += report.kills;
         totals.seconds += report.seconds;
         totals.messages += report.messages;
-        totals.overflowed += report.overflowed;
-        totals.given_up += report.given_up;
+        totals.dropped += report.dropped;
         add_found(&mut totals.found, &report.found);
         for (fault, struck) in &report.struck {
             let counts = self.faults.entry(*fault).or_default();
@@ -52,7 +51,7 @@ impl Summary {
         }
     }
 
-    fn numbers(&self) -> [(&'static str, u64); 18] {
+    fn numbers(&self) -> [(&'static str, u64); 17] {
         let (totals, found) = (&self.totals, &self.totals.found);
         [
             ("runs", self.runs),
@@ -66,8 +65,7 @@ impl Summary {
             ("rows in all tables", found.rows),
             ("frames acknowledged and found once", found.frames),
             ("frames found once, never acknowledged", found.frames_unacknowledged),
-            ("messages lost by Logplex's buffer, told of by L10", totals.overflowed),
-            ("messages Logplex gave up after 3 tries", totals.given_up),
+            ("messages Logplex gave up, told of by L10", totals.dropped),
             ("closures of the intake told of by _loss", found.closures),
             ("gaps told of by _loss", found.gaps),
             ("frames lost with a restored old copy", found.lost_by_old_copy),

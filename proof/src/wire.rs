@@ -1,26 +1,17 @@
 //! What apps write and how it looks on the wire, sound or not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use freshet_core::{Format, Micros, Payload, SourceKind};
+use freshet_fake_heroku::Line;
+use freshet_fake_heroku::logplex::frame::{Form, Message};
 use freshet_spool::faulty_disk::Dice;
-use jiff::Timestamp;
 
 use crate::Fault;
 use crate::fault::Tally;
 use crate::plan::{Plan, dice, usize_of};
-use crate::sender::{Frame, Message};
-
-/// One message that an app or the platform wrote.
-pub(crate) struct Line {
-    at: Micros,
-    pri: u8,
-    process: &'static str,
-    pub(crate) text: String,
-    /// What `logs.kind` must say of it.
-    pub(crate) kind: &'static str,
-}
+use crate::sender::{Frame, timestamp};
 
 /// What is wrong with a frame; the same on each of its tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,26 +29,30 @@ pub(crate) struct Wire {
     plan: Plan,
     dice: Dice,
     tally: Tally,
-    lines: Vec<Line>,
+    lines: usize,
+    /// What `logs.kind` must say of each text.
+    kinds: HashMap<Bytes, &'static str>,
     flaws: BTreeMap<usize, Option<Flaw>>,
 }
 
 impl Wire {
     pub(crate) fn new(plan: &Plan, tally: Tally) -> Self {
-        Self { plan: plan.clone(), dice: dice(plan.seed, "wire"), tally, lines: Vec::new(), flaws: BTreeMap::new() }
+        Self { plan: plan.clone(), dice: dice(plan.seed, "wire"), tally, lines: 0, kinds: HashMap::new(), flaws: BTreeMap::new() }
     }
 
-    /// A new message.
-    pub(crate) fn write(&mut self, at: Micros) -> Message {
-        let number = self.lines.len();
-        let (pri, process, kind, text) = text(self.dice.below(10), number);
-        self.lines.push(Line { at, pri, process, text, kind });
-        number
+    /// A new line, as Logplex frames it.
+    pub(crate) fn write(&mut self, at: Micros) -> Vec<Message> {
+        self.lines += 1;
+        let (priority, source, process, kind, text) = text(self.dice.below(10), self.lines);
+        let text = Bytes::from(text);
+        self.kinds.insert(text.clone(), kind);
+        let line = Line { at: timestamp(at), app: String::new(), priority, source, process: process.to_owned(), text };
+        Message::of_line(&line, &Form::Https)
     }
 
-    /// All messages.
-    pub(crate) fn lines(&self) -> &[Line] {
-        &self.lines
+    /// What `logs.kind` must say of a line with this text.
+    pub(crate) fn kind(&self, text: &Bytes) -> &'static str {
+        self.kinds.get(text).copied().unwrap_or_default()
     }
 
     /// Whether the drain sends ids: the last one may not.
@@ -74,16 +69,10 @@ impl Wire {
     pub(crate) fn payload(&mut self, drain: usize, frame: &Frame, received_at: Micros) -> Payload {
         let flaw = self.flaw(frame);
         let mut body = Vec::new();
-        if let Some((count, since, at)) = frame.l10 {
-            let text = format!(
-                "<172>1 {} host heroku logplex - Error L10 (output buffer overflow): {count} messages dropped since {}.",
-                time(at),
-                time(since)
-            );
-            push(&mut body, &text, 0);
+        if let Some(l10) = &frame.made.l10 {
+            body.extend_from_slice(&l10.framed);
         }
-        for (index, message) in frame.messages.iter().enumerate() {
-            let line = &self.lines[*message];
+        for (index, message) in frame.made.messages.iter().enumerate() {
             if let Some(Flaw::Garbage(place, junk)) = flaw
                 && place == index
             {
@@ -93,9 +82,9 @@ impl Wire {
                 Some(Flaw::Length(place, off)) if place == index => off,
                 _ => 0,
             };
-            push(&mut body, &format!("<{}>1 {} host {} - {}\n", line.pri, time(line.at), line.process, line.text), off);
+            push(&mut body, &message.framed, off);
         }
-        let count = frame.messages.len() + usize::from(frame.l10.is_some());
+        let count = frame.made.count();
         let off = if let Some(Flaw::Count(off)) = flaw { off } else { 0 };
         let has_id = self.has_id(drain);
         if !has_id {
@@ -106,7 +95,7 @@ impl Wire {
             format: Format::Frames,
             app: Some(format!("app-{drain}")),
             drain_token: has_id.then(|| format!("d.{drain}")),
-            frame_id: has_id.then(|| frame_id(frame.number)),
+            frame_id: has_id.then(|| frame.made.id.clone()),
             msg_count: u32::try_from(i64::try_from(count).unwrap_or(0) + i64::from(off)).ok(),
             received_at,
             body: Bytes::from(body),
@@ -119,7 +108,7 @@ impl Wire {
         }
         // Chance is drawn for every kind, so that leaving one fault out does not change the others.
         let (kind, place, amount) = (self.dice.below(24), self.dice.roll(), self.dice.roll());
-        let place = usize_of(place % frame.messages.len().max(1) as u64);
+        let place = usize_of(place % frame.made.messages.len().max(1) as u64);
         let off = if amount % 2 == 0 { 1 } else { -1 } * i32::try_from(amount / 2 % 9 + 1).unwrap_or(1);
         let (fault, flaw) = match kind {
             0 | 1 => (Fault::WrongCount, Flaw::Count(off)),
@@ -139,19 +128,13 @@ impl Wire {
     }
 }
 
-/// What Logplex calls frame `number`: 32 upper-case hexadecimal digits.
-pub(crate) fn frame_id(number: usize) -> String {
-    format!("{number:032X}")
-}
-
-fn time(at: Micros) -> String {
-    let time = Timestamp::from_microsecond(at.0).unwrap_or_default();
-    format!("{}+00:00", time.strftime("%Y-%m-%dT%H:%M:%S.%6f"))
-}
-
-fn push(body: &mut Vec<u8>, message: &str, off: i32) {
-    let length = i64::try_from(message.len()).unwrap_or(0) + i64::from(off);
-    body.extend_from_slice(format!("{length} {message}").as_bytes());
+/// Adds a message with its length before it, which is `off` by so much.
+fn push(body: &mut Vec<u8>, framed: &[u8], off: i32) {
+    let digits = framed.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (length, message) = framed.split_at(digits);
+    let length = length.iter().fold(0_i64, |length, digit| length * 10 + i64::from(digit - b'0')) + i64::from(off);
+    body.extend_from_slice(length.to_string().as_bytes());
+    body.extend_from_slice(message);
 }
 
 fn junk_bytes(amount: u64) -> Vec<u8> {
@@ -161,22 +144,22 @@ fn junk_bytes(amount: u64) -> Vec<u8> {
     (0..length).map(|_| alphabet[usize_of(dice.below(alphabet.len() as u64))]).collect()
 }
 
-/// A line of one of the kinds that have tables of their own, or a plain one: priority, process, table, text.
-fn text(kind: u64, number: usize) -> (u8, &'static str, &'static str, String) {
+/// A line of one of the kinds that have tables of their own, or a plain one: priority, source, process, table, text.
+fn text(kind: u64, number: usize) -> (u8, &'static str, &'static str, &'static str, String) {
     match kind {
         0 | 1 => {
             let path = format!("at=info method=GET path=\"/m/{number}\" host=shop.example request_id=r-{number} fwd=\"10.0.0.1\"");
             let rest = "dyno=web.1 connect=1ms service=7ms status=200 bytes=512 protocol=https";
-            (158, "heroku router", "router_requests", format!("{path} {rest}"))
+            (158, "heroku", "router", "router_requests", format!("{path} {rest}"))
         }
         2 => {
             let samples = "sample#memory_total=103.50MB sample#memory_rss=94.70MB sample#memory_quota=512.00MB";
-            (45, "heroku web.1", "dyno_metrics", format!("source=web.1 dyno=heroku.1.{number} {samples}"))
+            (45, "heroku", "web.1", "dyno_metrics", format!("source=web.1 dyno=heroku.1.{number} {samples}"))
         }
-        3 => (40, "heroku web.1", "platform_errors", format!("Error R14 (Memory quota exceeded) m{number}")),
-        4 => (45, "heroku web.1", "dyno_events", "State changed from starting to up".to_owned()),
-        5 => (133, "app api", "api_events", format!("Release v{number} created by user dev@example.com")),
-        6 => (190, "app web.1", "app_events", format!("{{\"level\":\"info\",\"message\":\"m{number}\",\"took_ms\":{number}}}")),
-        _ => (190, "app web.1", "app", format!("plain words m{number}")),
+        3 => (40, "heroku", "web.1", "platform_errors", format!("Error R14 (Memory quota exceeded) m{number}")),
+        4 => (45, "heroku", "web.1", "dyno_events", "State changed from starting to up".to_owned()),
+        5 => (133, "app", "api", "api_events", format!("Release v{number} created by user dev@example.com")),
+        6 => (190, "app", "web.1", "app_events", format!("{{\"level\":\"info\",\"message\":\"m{number}\",\"took_ms\":{number}}}")),
+        _ => (190, "app", "web.1", "app", format!("plain words m{number}")),
     }
 }

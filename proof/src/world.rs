@@ -14,13 +14,16 @@ use crate::fault::Tally;
 use crate::lake::LakeDestination;
 use crate::plan::{Plan, dice};
 use crate::run::Level;
-use crate::sender::{Ending, Frame, Logplex, Sender, Want};
+use crate::sender::{Drain, Ending, Frame, Want};
 use crate::story::Story;
 use crate::time::{Due, Timeline};
 use crate::wire::Wire;
 
 /// How long Logplex waits for an answer.
 const ANSWER_WITHIN_US: u64 = 5_000_000;
+
+/// How long a frame is held back where no other comes, microseconds.
+const HELD_BACK_US: u64 = 1_000_000;
 
 /// A run that has not come to rest by then never will.
 const SETTLE_WITHIN_US: u64 = 1_800_000_000;
@@ -97,7 +100,7 @@ pub(crate) struct World {
     pub(crate) destination: Arc<dyn Ground>,
     pub(crate) disk: FaultyDisk,
     pub(crate) wire: Wire,
-    pub(crate) drains: Vec<Box<dyn Sender>>,
+    pub(crate) drains: Vec<Drain>,
     pub(crate) requests: BTreeMap<u64, Request>,
     pub(crate) deliveries: Vec<Delivery>,
     /// Times in which the spool was closed and that `_loss` must tell of: at least, and at most.
@@ -138,7 +141,6 @@ impl World {
             Level::Sim => Arc::new(SimDestination::new(plan, timeline.clone(), story.clone(), tally.clone(), Arc::clone(&dead))),
             Level::Lake => Arc::new(LakeDestination::new(plan, timeline.clone(), story.clone(), tally.clone(), Arc::clone(&dead))?),
         };
-        let drain = |index| Box::new(Logplex::new(index, plan.drains, plan.buffer_messages, plan.frame_messages)) as Box<dyn Sender>;
         let mut world = Self {
             plan: plan.clone(),
             story,
@@ -146,7 +148,7 @@ impl World {
             destination,
             disk: FaultyDisk::new(plan.seed ^ 0xD15C),
             wire: Wire::new(plan, tally.clone()),
-            drains: (0..plan.drains).map(drain).collect(),
+            drains: (0..plan.drains).map(|index| Drain::new(plan, index)).collect(),
             requests: BTreeMap::new(),
             deliveries: Vec::new(),
             closures: (0, 0),
@@ -282,8 +284,7 @@ impl World {
     }
 
     fn line(&mut self, drain: usize) {
-        let message = self.wire.write(self.timeline.now());
-        self.drains[drain].take(self.timeline.now(), message);
+        self.speak(drain);
         self.after(0, Event::Sender(drain));
         if self.is_storm {
             let wait = self.chance.below(2 * self.plan.line_every_us);
@@ -291,23 +292,25 @@ impl World {
         }
     }
 
+    fn speak(&mut self, drain: usize) {
+        let now = self.timeline.now();
+        let messages = self.wire.write(now);
+        self.drains[drain].offer(now, messages);
+    }
+
     fn ask(&mut self, drain: usize) {
-        match self.drains[drain].next(self.timeline.now(), self.timeline.at()) {
+        match self.drains[drain].want(self.timeline.at()) {
             Want::Nothing => {}
             Want::Wait(until) => {
                 let wait = until.saturating_sub(self.timeline.at());
                 self.after(wait, Event::Sender(drain));
             }
-            Want::Post(frame) => self.post(drain, frame),
+            Want::Connect => self.connect(drain),
         }
     }
 
-    fn post(&mut self, drain: usize, frame: Frame) {
-        self.requests_made += 1;
-        let request = self.requests_made;
+    fn connect(&mut self, drain: usize) {
         let (trip, kind) = (200 + self.network.below(3_000), self.network.below(60));
-        let number = frame.number;
-        self.requests.insert(request, Request { drain, frame, task: None });
         let chosen = match kind {
             0..4 => Some(Fault::Refuse),
             4..6 => Some(Fault::LoseRequest),
@@ -318,9 +321,22 @@ impl World {
             if fault == Some(Fault::Refuse) && self.is_listening {
                 self.tally.struck(Fault::Refuse);
             }
-            self.after(trip, Event::Ended { request, ending: Ending::Refused });
+            self.drains[drain].refused(self.timeline.at() + trip);
+            self.after(trip, Event::Sender(drain));
             return;
         }
+        if self.is_storm && self.plan.has(Fault::Reorder) && self.network.one_in(20) && self.drains[drain].hold_back() {
+            self.tally.struck(Fault::Reorder);
+        }
+        let Some(frame) = self.drains[drain].frame(self.timeline.now()) else {
+            // The one frame there was is held back: until there is another.
+            self.after(HELD_BACK_US, Event::Sender(drain));
+            return;
+        };
+        let number = frame.number;
+        self.requests_made += 1;
+        let request = self.requests_made;
+        self.requests.insert(request, Request { drain, frame, task: None });
         self.after(ANSWER_WITHIN_US, Event::Ended { request, ending: Ending::Unanswered });
         if fault == Some(Fault::LoseRequest) {
             self.tally.struck(Fault::LoseRequest);
@@ -378,7 +394,7 @@ impl World {
             task.abort();
         }
         self.story.tell(|| format!("drain {drain}: request {request} with frame {} ended: {ending:?}", frame.number));
-        self.drains[drain].ended(self.timeline.at(), ending);
+        self.drains[drain].ended(self.timeline.now(), self.timeline.at(), ending);
         self.after(0, Event::Sender(drain));
     }
 
@@ -427,8 +443,7 @@ impl World {
             Fault::Burst => {
                 self.tally.struck(fault);
                 for _ in 0..self.plan.buffer_messages * 2 {
-                    let message = self.wire.write(self.timeline.now());
-                    self.drains[0].take(self.timeline.now(), message);
+                    self.speak(0);
                 }
                 self.after(0, Event::Sender(0));
             }
@@ -482,7 +497,7 @@ impl World {
 
     fn settle(&mut self) {
         let repeats = self.events.values().any(|event| matches!(event, Event::Again { .. } | Event::Line(_)));
-        let is_sent = self.drains.iter().all(|drain| drain.is_empty()) && self.requests.is_empty() && !repeats;
+        let is_sent = self.drains.iter().all(|drain| drain.counts().waiting == 0) && self.requests.is_empty() && !repeats;
         if is_sent && self.is_listening {
             self.is_settled = true;
             self.order = Order::Stop;

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use freshet_core::DestinationError;
+
 /// The exit codes of every verb; part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -48,6 +50,9 @@ pub(crate) fn code_of(error: &anyhow::Error) -> Exit {
     for cause in error.chain() {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return failure.exit;
+        }
+        if let Some(DestinationError::NotPermitted { .. }) = cause.downcast_ref() {
+            return Exit::NotPermitted;
         }
         if cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::PermissionDenied) {
             return Exit::NotPermitted;

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use freshet_core::Secret;
+use futures::{StreamExt as _, stream};
 use reqwest::header::{ACCEPT, HeaderValue, RANGE};
 use reqwest::{Client, header};
 use serde_json::Value;
@@ -21,6 +22,9 @@ const PAGES_MAX: usize = 100;
 /// Teams whose apps are listed.
 const TEAMS_MAX: usize = 200;
 
+/// Teams that are asked at the same time.
+const TEAMS_AT_ONCE: usize = 8;
+
 /// A Platform API and the token to ask it with.
 pub(crate) struct HerokuApi {
     client: Client,
@@ -31,6 +35,9 @@ pub(crate) struct HerokuApi {
 /// Why the API did not give what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ApiError {
+    /// The token is none: no header can carry it.
+    #[error("the token holds characters that no token has")]
+    Token,
     /// No answer at all.
     #[error("{0}")]
     Trouble(#[from] Trouble),
@@ -54,9 +61,18 @@ impl ApiError {
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
             Self::Refused { status, .. } => Some(*status),
-            Self::Trouble(_) | Self::Strange(_) => None,
+            Self::Token | Self::Trouble(_) | Self::Strange(_) => None,
         }
     }
+}
+
+/// The apps that a token can see.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Apps {
+    /// Their names, sorted.
+    pub(crate) names: BTreeSet<String>,
+    /// Lists that could not be had: those of a team's apps, or that of the teams.
+    pub(crate) unread: usize,
 }
 
 impl HerokuApi {
@@ -66,7 +82,7 @@ impl HerokuApi {
     /// This machine cannot make requests at all, or no header can carry the token.
     pub(crate) fn new(url: &str, token: Option<Secret>) -> Result<Self, ApiError> {
         if token.as_ref().is_some_and(|token| HeaderValue::from_str(token.reveal()).is_err()) {
-            return Err(ApiError::Strange("the token holds characters that no token has"));
+            return Err(ApiError::Token);
         }
         Ok(Self { client: web::client(Peer::Remote)?, url: url.to_owned(), token })
     }
@@ -116,21 +132,31 @@ impl HerokuApi {
         Err(ApiError::Strange("a list has no end"))
     }
 
-    /// The names of all apps that the token can see, sorted: its own, those it was invited to, and its teams'.
+    /// All apps that the token can see: its own, those it was invited to, and its teams'.
     ///
     /// # Errors
-    /// The list of apps cannot be had. Teams that do not tell are left out.
-    pub(crate) async fn app_names(&self) -> Result<BTreeSet<String>, ApiError> {
+    /// The list of apps cannot be had. Teams that do not tell are counted as unread.
+    pub(crate) async fn apps(&self) -> Result<Apps, ApiError> {
         let name = |app: Value| app["name"].as_str().map(str::to_owned);
-        let mut names: BTreeSet<String> = self.list("/apps").await?.into_iter().filter_map(name).collect();
-        for team in self.list("/teams").await.unwrap_or_default().iter().take(TEAMS_MAX) {
-            // An id goes into a path only when it looks like one.
-            let Some(id) = team["id"].as_str().filter(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')) else {
-                continue;
-            };
-            names.extend(self.list(&format!("/teams/{id}/apps")).await.unwrap_or_default().into_iter().filter_map(name));
+        let mut apps = Apps { names: self.list("/apps").await?.into_iter().filter_map(name).collect(), unread: 0 };
+        let Ok(teams) = self.list("/teams").await else { return Ok(Apps { unread: 1, ..apps }) };
+        // An id goes into a path only when it looks like one.
+        let is_id = |id: &&str| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let ids: Vec<String> = teams.iter().filter_map(|team| team["id"].as_str().filter(is_id)).map(str::to_owned).collect();
+        apps.unread += ids.len().saturating_sub(TEAMS_MAX);
+        let asked = ids.into_iter().take(TEAMS_MAX).map(|id| self.team_apps(id));
+        let mut lists = stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(TEAMS_AT_ONCE);
+        while let Some(list) = lists.next().await {
+            match list {
+                Ok(list) => apps.names.extend(list.into_iter().filter_map(name)),
+                Err(_) => apps.unread += 1,
+            }
         }
-        Ok(names)
+        Ok(apps)
+    }
+
+    async fn team_apps(&self, id: String) -> Result<Vec<Value>, ApiError> {
+        self.list(&format!("/teams/{id}/apps")).await
     }
 
     /// The JSON in `answer`, or the error that it stands for.
@@ -213,6 +239,6 @@ mod tests {
         let api = HerokuApi::new("http://127.0.0.1:1", Some(Secret::new("hunter2".into()))).unwrap();
         assert_eq!(api.shown("the token\nhunter2 is bad"), "the token [secret] is bad");
         assert_eq!(api.shown(&"x".repeat(1000)).len(), MESSAGE_CHARS_MAX);
-        assert!(HerokuApi::new("http://127.0.0.1:1", Some(Secret::new("a\nb".into()))).is_err());
+        assert!(HerokuApi::new("http://127.0.0.1:1", Some(Secret::new("a\nb".into()))).is_err_and(|error| error == ApiError::Token));
     }
 }

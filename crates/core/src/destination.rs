@@ -73,6 +73,12 @@ pub enum DestinationError {
         /// What is wrong and what to do about it.
         problem: String,
     },
+    /// As [`DestinationError::Refused`], because we may not do it there.
+    #[error("{problem}")]
+    NotPermitted {
+        /// What is not permitted and what to do about it.
+        problem: String,
+    },
 }
 
 impl DestinationError {

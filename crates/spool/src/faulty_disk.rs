@@ -62,7 +62,8 @@ struct Platter {
     capacity: u64,
     failing_syncs: u32,
     operations_left: Option<u64>,
-    operations: u64,
+    /// Whether an operation was refused because there were none left.
+    has_refused: bool,
     syncs: u64,
 }
 
@@ -87,7 +88,7 @@ impl FaultyDisk {
             capacity: u64::MAX,
             failing_syncs: 0,
             operations_left: None,
-            operations: 0,
+            has_refused: false,
             syncs: 0,
         })))
     }
@@ -104,7 +105,9 @@ impl FaultyDisk {
 
     /// After `operations` more the disk refuses everything, the first of them half done.
     pub fn die_after(&self, operations: u64) {
-        self.platter().operations_left = Some(operations);
+        let mut platter = self.platter();
+        platter.operations_left = Some(operations);
+        platter.has_refused = false;
     }
 
     /// Takes all faults away.
@@ -113,6 +116,7 @@ impl FaultyDisk {
         platter.capacity = u64::MAX;
         platter.failing_syncs = 0;
         platter.operations_left = None;
+        platter.has_refused = false;
     }
 
     /// Bytes in all files.
@@ -124,13 +128,7 @@ impl FaultyDisk {
     /// Whether the operations of [`FaultyDisk::die_after`] are used up, and one more was tried.
     #[must_use]
     pub fn is_dead(&self) -> bool {
-        self.platter().operations_left == Some(0)
-    }
-
-    /// Operations so far that change files or names, or make them durable.
-    #[must_use]
-    pub fn operations(&self) -> u64 {
-        self.platter().operations
+        self.platter().has_refused
     }
 
     /// Files whose sync succeeded so far.
@@ -165,6 +163,7 @@ impl FaultyDisk {
     pub fn crash(&self, crash: Crash) {
         let mut platter = self.platter();
         platter.operations_left = None;
+        platter.has_refused = false;
         if crash == Crash::Power {
             platter.cut_power();
         }
@@ -177,9 +176,11 @@ impl FaultyDisk {
 
 impl Platter {
     fn operate(&mut self) -> io::Result<()> {
-        self.operations += 1;
         match &mut self.operations_left {
-            Some(0) => Err(io::Error::other("the disk is dead")),
+            Some(0) => {
+                self.has_refused = true;
+                Err(io::Error::other("the disk is dead"))
+            }
             Some(left) => {
                 *left -= 1;
                 Ok(())

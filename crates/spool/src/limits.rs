@@ -17,7 +17,8 @@ pub struct SpoolOptions {
     /// longer. At most four million frames are remembered, whatever their age.
     pub dedupe_window: Duration,
     /// How many frames are known for ones that were stored however long ago that was: for a sender that had to wait longer than
-    /// the window with the frame it was at, and for clocks that jump. At most 500,000.
+    /// the window with the frame it was at, and for clocks that jump. At most 500,000. A start of the process may forget those that
+    /// more than 256 starts lie behind.
     pub dedupe_frames_min: usize,
     /// How often a full or failing disk is tried again.
     pub retry_every: Duration,
@@ -37,6 +38,9 @@ impl Default for SpoolOptions {
 
 /// A smaller [`SpoolOptions::max_bytes`] counts as this.
 pub const MAX_BYTES_MIN: u64 = 64 * 1024;
+
+/// A shorter [`SpoolOptions::retry_every`] counts as this: between two tries there is time for other work.
+const RETRY_MICROS_MIN: i64 = 1_000;
 
 /// The most that is kept free for requests that are under way when the listener closes.
 const RESERVE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -74,7 +78,7 @@ impl Limits {
             segment_bytes: options.segment_bytes.min(max_bytes / 4),
             dedupe_window_micros: micros(options.dedupe_window),
             dedupe_frames_min: options.dedupe_frames_min,
-            retry_micros: micros(options.retry_every),
+            retry_micros: micros(options.retry_every).max(RETRY_MICROS_MIN),
             reserve_bytes,
             // A quarter is twice the reserve of a small spool; what the spool adds to a payload is far below a 32nd.
             payload_bytes: as_size(max_bytes / 4 - max_bytes / 32).min(PAYLOAD_BYTES_MAX),

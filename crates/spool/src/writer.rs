@@ -102,12 +102,14 @@ impl Writer {
     }
 
     /// When the disk is to be tried again. `None` while it is well.
-    fn retry_in(&self) -> Option<Duration> {
+    fn retry_in(&mut self) -> Option<Duration> {
         if self.log.is_open() {
             return None;
         }
+        let now = self.clock.now();
         // A clock that was set back must not put the next try off.
-        let waited = self.clock.now().0.saturating_sub(self.tried.0).max(0);
+        self.tried = self.tried.min(now);
+        let waited = now.0.saturating_sub(self.tried.0);
         let left = u64::try_from(self.limits.retry_micros.saturating_sub(waited)).unwrap_or(0);
         Some(Duration::from_micros(left))
     }
@@ -182,8 +184,12 @@ mod tests {
             let (answer, _answered) = oneshot::channel();
             assert!(spool.commands.send(Command::Consume(0, answer)).is_ok());
         }
-        clock.advance(2_000_000);
-        for _ in 0..3 {
+        // Set back, it still has its second to wait.
+        clock.advance(-86_400_000_000);
+        assert_eq!(writer.turn(), Turn::Worked);
+        assert_eq!(spool.stats().state, State::Failing);
+        clock.advance(1_000_000);
+        for _ in 0..2 {
             assert_eq!(writer.turn(), Turn::Worked);
         }
         assert_eq!(spool.stats().state, State::Open);

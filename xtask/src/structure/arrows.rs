@@ -12,7 +12,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("freshet-load", &["freshet-core", "freshet-parse", "freshet-spool", "freshet-tables"]),
     ("freshet-destinations", &["freshet-core"]),
     ("freshet-query", &["freshet-core", "freshet-tables", "freshet-destinations"]),
-    ("freshet-fake-heroku", &["freshet-core"]),
+    ("freshet-fake-heroku", &[]),
     (
         "freshet",
         &[

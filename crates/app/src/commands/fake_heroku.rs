@@ -95,11 +95,10 @@ fn banner(printer: Printer, fake: &FakeHeroku, apps: &[(String, String)], args: 
            apps       {apps}{more}\n  \
            control    {url}/_control/status\n\n\
          point the Heroku CLI at it:\n\n  \
-           HEROKU_HOST={url} HEROKU_API_KEY={key} heroku logs --tail --app {first}\n\n\
+           HEROKU_HOST={url} HEROKU_API_KEY={token} heroku logs --tail --app {first}\n\n\
          Ctrl-C stops it, and all it knew is gone.\n",
         version = env!("CARGO_PKG_VERSION"),
         apps = names.join(", "),
-        key = if token == "any" { "any" } else { token },
         first = names.first().copied().unwrap_or("APP"),
     ));
 }

@@ -8,20 +8,25 @@ use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use freshet_core::Secret;
 use serde_json::json;
 
 use crate::cli::{Global, InitArgs};
-use crate::config::{DEFAULT_FILE, examine_text};
+use crate::config::{DEFAULT_FILE, examine_text, web_address};
 use crate::exit::{Exit, Failure};
 use crate::heroku_api::HerokuApi;
-use crate::output::{Paint, Printer};
+use crate::output::{Paint, Printer, shell_word};
+use crate::web::Trouble;
 
 use file::Answers;
 
 const DEFAULT_API_URL: &str = "https://api.heroku.com";
+
+/// Time for the list of apps. Without it the questions are asked all the same.
+const LIST_WITHIN: Duration = Duration::from_secs(15);
 
 /// Where the drain secret is.
 enum DrainSecret {
@@ -53,7 +58,10 @@ pub(crate) async fn run(global: &Global, args: &InitArgs) -> anyhow::Result<Exit
         secret_file: args.write_secret.clone(),
     };
     if io::stdin().is_terminal() && io::stderr().is_terminal() && !args.yes {
-        let seen = visible_apps(&printer, args.api_url.as_deref()).await;
+        // The token goes there, so the address must be one that may have it.
+        let api_url = web_address(args.api_url.as_deref().unwrap_or(DEFAULT_API_URL))
+            .map_err(|why| Failure::error(Exit::BadConfig, format!("--api-url {why}")))?;
+        let seen = visible_apps(&printer, &api_url).await;
         questions::ask(&mut io::stdin().lock(), &mut io::stderr(), &seen, &mut answers)?;
     }
     let text = file::text(&answers);
@@ -69,18 +77,17 @@ pub(crate) async fn run(global: &Global, args: &InitArgs) -> anyhow::Result<Exit
 }
 
 /// The names of the apps that a token at hand can see; none without one.
-async fn visible_apps(printer: &Printer, api_url: Option<&str>) -> Vec<String> {
-    let url = api_url.unwrap_or(DEFAULT_API_URL);
+async fn visible_apps(printer: &Printer, url: &str) -> Vec<String> {
     let Some(token) = environment("HEROKU_API_KEY").or_else(|| netrc::token(url)) else {
         printer.note("No Heroku token at hand (HEROKU_API_KEY, or `heroku login`), so your apps are not listed.");
         return Vec::new();
     };
-    let listed = match HerokuApi::new(url.trim_end_matches('/'), Some(token)) {
-        Ok(api) => api.app_names().await,
+    let listed = match HerokuApi::new(url, Some(token)) {
+        Ok(api) => tokio::time::timeout(LIST_WITHIN, api.apps()).await.unwrap_or(Err(Trouble::Slow.into())),
         Err(error) => Err(error),
     };
     match listed {
-        Ok(names) => names.into_iter().collect(),
+        Ok(apps) => apps.names.into_iter().collect(),
         Err(error) => {
             printer.note(&format!("Your apps cannot be listed: {error}"));
             Vec::new()
@@ -112,20 +119,17 @@ fn random_secret() -> Secret {
     Secret::new(uuid::Uuid::new_v4().simple().to_string())
 }
 
-/// A file appears whole or not at all, and never in place of one that was not to be replaced.
+/// Writes the file whole or not at all, and never in place of one that was not to be replaced.
 fn write(path: &Path, text: &str, replace: bool) -> io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let staged = PathBuf::from(name);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&staged)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    if replace {
-        return std::fs::rename(&staged, path);
-    }
-    let linked = std::fs::hard_link(&staged, path);
-    std::fs::remove_file(&staged)?;
-    linked
+    let mut staged = path.as_os_str().to_owned();
+    staged.push(format!(".{}", uuid::Uuid::new_v4().simple()));
+    let place = if replace { Path::new(&staged) } else { path };
+    let mut file = OpenOptions::new().write(true).create_new(true).open(place)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let written = if replace { written.and_then(|()| std::fs::rename(place, path)) } else { written };
+    written.inspect_err(|_| {
+        let _ = std::fs::remove_file(place);
+    })
 }
 
 /// What was written, and what comes next.
@@ -164,12 +168,12 @@ fn steps(path: &Path, answers: &Answers, secret: &DrainSecret) -> Vec<(Option<&'
         let make = "export HEROKU_API_KEY=$(heroku authorizations:create --short --description freshet --scope read-protected)";
         steps.push((Some("a token that may read, for what needs the Platform API"), make.to_owned()));
     }
-    let config = if path == Path::new(DEFAULT_FILE) { String::new() } else { format!(" --config {}", path.display()) };
+    let config = if path == Path::new(DEFAULT_FILE) { String::new() } else { format!(" --config {}", shell_word(&path.to_string_lossy())) };
     steps.push((Some("is everything in place?"), format!("freshet check{config}")));
     steps.push((Some("receive"), format!("freshet run{config}")));
     let place = answers.public_url.as_deref().map_or("YOUR-HOST", |url| url.split_once("://").map_or(url, |(_, place)| place));
     let password = match secret {
-        DrainSecret::File { path, .. } => format!("$(cat {})", path.display()),
+        DrainSecret::File { path, .. } => format!("$(cat {})", shell_word(&path.to_string_lossy())),
         DrainSecret::Made(_) | DrainSecret::Set => "$FRESHET_DRAIN_SECRET".to_owned(),
     };
     let mut apps: Vec<&str> = answers.apps.iter().map(String::as_str).filter(|app| !app.contains('*')).collect();

@@ -63,7 +63,7 @@ pub(super) static KEYS: &[Key] = &[
         "heroku.apps",
         Kind::List,
         "",
-        "The apps to look after, by name; `*` stands for any characters. Without this, all that the token can see.",
+        "The apps that `freshet check` looks for, by name; `*` stands for any characters. Without this, all that the token can see. Log drains of every app are taken.",
     ),
     key("destination.*.type", Kind::Text, "delta", "What kind of destination it is. `delta`: Delta Lake tables."),
     key("destination.*.url", Kind::Text, "./lake", "Where the tables lie: a folder with one table per subfolder."),

@@ -7,4 +7,4 @@ mod pages;
 mod pipeline;
 
 pub(crate) use live::{Live, Report, Snapshot};
-pub(crate) use pipeline::Pipeline;
+pub(crate) use pipeline::{Pipeline, Stopped};

@@ -6,7 +6,7 @@ mod view;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::{DemoArgs, Global};
 use crate::config::{Settings, duration};
-use crate::daemon::Pipeline;
+use crate::daemon::{Pipeline, Stopped};
 use crate::exit::{Exit, Failure};
 use crate::output::Printer;
 use crate::signals::Signals;
@@ -45,6 +45,8 @@ const WITHOUT_END: Duration = Duration::from_secs(30 * 60);
 /// The hour of a working day, in UTC, at which the story begins: people are at work and visitors are about.
 const STORY_BEGINS_HOUR: i8 = 13;
 
+const BEYOND_CALENDAR: &str = "--for times --speed is more than a calendar holds; choose less";
+
 /// The file that says that a folder is a demo's, and may be emptied for the next one.
 const MARKER: &str = "freshet-demo.txt";
 
@@ -55,13 +57,14 @@ const MARKER: &str = "freshet-demo.txt";
 pub(crate) async fn run(global: &Global, args: &DemoArgs) -> anyhow::Result<Exit> {
     let printer = Printer::new(global);
     let ends_after = args.end()?;
+    let length = Duration::try_from_secs_f64(ends_after.unwrap_or(WITHOUT_END).as_secs_f64() * args.speed);
+    let story_begins = story_begins(length.context(BEYOND_CALENDAR)?)?;
     let place = Place::begin(&args.dir)?;
     let secret = uuid::Uuid::new_v4().simple().to_string();
     let settings = Settings::for_demo(&secret);
     let began = Instant::now();
     let mut signals = Signals::new()?;
     let mut daemon = Pipeline::start(&settings, SocketAddr::from(([127, 0, 0, 1], 0)), &place.lake, &place.data).await?;
-    let story_begins = story_begins(ends_after.unwrap_or(WITHOUT_END).mul_f64(args.speed))?;
     let fake = FakeHeroku::start(fake_options(args, story_begins)).await.context("the fake Heroku cannot start")?;
     for (id, name) in fake.apps() {
         fake.add_drain(&id, &format!("http://freshet:{secret}@{}/drain/{name}", daemon.address()))?;
@@ -89,18 +92,18 @@ pub(crate) async fn run(global: &Global, args: &DemoArgs) -> anyhow::Result<Exit
     }
     fake.pause();
     let story = fake.story_time().duration_since(story_begins);
-    tokio::select! {
-        () = screen.wait_for(async { fake.settled(SETTLE_WITHIN).await; }) => {}
-        _ = signals.next() => {}
-    }
+    screen.wait_for(&mut signals, fake.settled(SETTLE_WITHIN)).await;
     let elapsed = began.elapsed();
     let live = daemon.live().clone();
-    daemon.stop(&settings).await;
-    numbers.look_once_more().await;
+    let stopped = screen.wait_for(&mut signals, daemon.stop(&settings)).await;
+    screen.wait_for(&mut signals, numbers.look_once_more()).await;
     let frame = numbers.take(&fake, &live).clone();
     drop(screen);
     if let Some(ended) = failed {
         ended.context("the receiver ended without an answer")??;
+    }
+    if stopped != Some(Stopped::Drained) {
+        printer.note("Not everything is in its tables yet: the end came first. The rest is in the spool.");
     }
     let story = Duration::try_from(story).unwrap_or_default();
     summary(&numbers::summary(&frame, elapsed, story, ready_queries(&place.lake)), printer)?;
@@ -125,14 +128,14 @@ impl DemoArgs {
 
 /// The latest working day at which a story of this length can begin and be over by now.
 fn story_begins(length: Duration) -> anyhow::Result<Timestamp> {
-    let latest = Timestamp::now().checked_sub(SignedDuration::try_from(length)?).context("--speed is beyond what a calendar holds")?;
+    let latest = Timestamp::now().checked_sub(SignedDuration::try_from(length)?).context(BEYOND_CALENDAR)?;
     let mut day = latest.to_zoned(TimeZone::UTC).date();
     loop {
         let begins = day.at(STORY_BEGINS_HOUR, 0, 0, 0).to_zoned(TimeZone::UTC)?.timestamp();
         if begins <= latest && !matches!(day.weekday(), Weekday::Saturday | Weekday::Sunday) {
             return Ok(begins);
         }
-        day = day.yesterday().context("--speed is beyond what a calendar holds")?;
+        day = day.yesterday().context(BEYOND_CALENDAR)?;
     }
 }
 
@@ -152,10 +155,13 @@ fn fake_options(args: &DemoArgs, begins_at: Timestamp) -> FakeOptions {
 struct Place {
     lake: String,
     data: PathBuf,
+    /// Held while the demo runs, so that another one does not empty the folder under it.
+    _marker: fs::File,
 }
 
 impl Place {
-    fn make(dir: &Path) -> anyhow::Result<()> {
+    /// Makes the folder, and returns its marker, locked.
+    fn make(dir: &Path) -> anyhow::Result<fs::File> {
         let cannot = |doing: &str| format!("the demo's folder {} cannot be {doing}", dir.display());
         let is_empty = fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
         if !is_empty && !dir.join(MARKER).exists() {
@@ -163,14 +169,25 @@ impl Place {
             return Err(Failure::error(Exit::Failed, problem));
         }
         fs::create_dir_all(dir).with_context(|| cannot("made"))?;
+        let marker =
+            fs::File::options().create(true).truncate(false).write(true).open(dir.join(MARKER)).with_context(|| cannot("written"))?;
+        match marker.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                let problem = format!("a demo is running in {}; end it, or name another folder with --dir", dir.display());
+                return Err(Failure::error(Exit::TryAgain, problem));
+            }
+            Err(fs::TryLockError::Error(error)) => return Err(error).with_context(|| cannot("locked")),
+        }
         let text = "What `freshet demo` wrote; the next demo begins by removing it.\n";
-        fs::write(dir.join(MARKER), text).with_context(|| cannot("written"))
+        (&marker).write_all(text.as_bytes()).with_context(|| cannot("written"))?;
+        Ok(marker)
     }
 
     /// Makes the folder, or empties it of the last demo: each demo tells a story of its own, and two in one lake would contradict each other.
     fn begin(dir: &Path) -> anyhow::Result<Self> {
-        Self::make(dir)?;
-        let place = Self { lake: dir.join("lake").display().to_string(), data: dir.join("data") };
+        let marker = Self::make(dir)?;
+        let place = Self { lake: dir.join("lake").display().to_string(), data: dir.join("data"), _marker: marker };
         for old in [Path::new(&place.lake), &place.data] {
             match fs::remove_dir_all(old) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -217,18 +234,19 @@ impl Screen {
         }
     }
 
-    /// Waits for `work`, or for the person to end that too.
-    async fn wait_for(&mut self, work: impl Future<Output = ()>) {
+    /// Waits for `work`, or for the person to end that too: then there is no result.
+    async fn wait_for<T>(&mut self, signals: &mut Signals, work: impl Future<Output = T>) -> Option<T> {
         let mut work = std::pin::pin!(work);
         loop {
             tokio::select! {
-                () = &mut work => return,
+                done = &mut work => return Some(done),
+                _ = signals.next() => return None,
                 () = tokio::time::sleep(TICK) => {}
             }
             if let Self::Picture(view) = self
                 && matches!(view.next_key(), Ok(Some(Key::End)) | Err(_))
             {
-                return;
+                return None;
             }
         }
     }
@@ -239,7 +257,7 @@ impl Screen {
 /// # Errors
 /// The folder is somebody else's, or cannot be written.
 pub(crate) fn log_file(args: &DemoArgs) -> anyhow::Result<fs::File> {
-    Place::make(&args.dir)?;
+    let _marker = Place::make(&args.dir)?;
     let path = args.dir.join("freshet.log");
     fs::File::create(&path).with_context(|| format!("{} cannot be written", path.display()))
 }

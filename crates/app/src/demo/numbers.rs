@@ -65,7 +65,7 @@ impl Numbers {
         &self.frame
     }
 
-    /// Asks the lake a last time: everything is in it now.
+    /// Asks the lake a last time, after the last commit.
     pub(super) async fn look_once_more(&mut self) {
         self.watch.look_once_more().await;
     }

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::view::{CodeRow, ReadyQuery};
 use crate::lake;
+use crate::output::shell_word;
 
 /// How often the lake is asked, unless its answers take long.
 const ASK_EVERY: Duration = Duration::from_secs(2);
@@ -151,7 +152,10 @@ pub(super) fn ready_queries(lake: &str) -> Vec<ReadyQuery> {
         ("When did requests time out, minute by minute?", TIMEOUTS),
         ("How did memory grow in the ten minutes before a dyno's first R14?", MEMORY),
     ]
-    .map(|(question, sql)| ReadyQuery { question: question.to_owned(), command: format!("freshet query --lake {lake} \"\n{sql}\"") })
+    .map(|(question, sql)| ReadyQuery {
+        question: question.to_owned(),
+        command: format!("freshet query --lake {} \"\n{sql}\"", shell_word(lake)),
+    })
     .into()
 }
 

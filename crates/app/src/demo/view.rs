@@ -63,8 +63,6 @@ pub(crate) struct Frame {
     pub(crate) latest: Vec<String>,
     /// Where the lake lies, as `--lake` wants it.
     pub(crate) lake: String,
-    /// Where to look besides, such as the address of the console; may be empty.
-    pub(crate) console_hint: String,
 }
 
 /// One table of the lake.

@@ -11,9 +11,12 @@ pub(super) fn failure(what: impl Into<String>, error: impl Into<DeltaTableError>
     let (what, error) = (what.into(), error.into());
     let cause = cause_of(&error);
     let why = bare(error);
-    let refused = |advice: &str| DestinationError::Refused { problem: format!("cannot {what}: {why}. {advice}") };
+    let problem = |advice: &str| format!("cannot {what}: {why}. {advice}");
+    let refused = |advice: &str| DestinationError::Refused { problem: problem(advice) };
     match cause {
-        Cause::NotPermitted => refused("Give this user write access to the lake, or choose another place."),
+        Cause::NotPermitted => {
+            DestinationError::NotPermitted { problem: problem("Give this user write access to the lake, or choose another place.") }
+        }
         Cause::WrongPlace => refused("A lake needs a directory of its own, on a file system with hard links."),
         Cause::NotReadable => refused("The table uses a Delta feature that this version cannot read: ALTER TABLE … DROP FEATURE may help."),
         Cause::UnfitRows => refused("These rows cannot be in the table whoever writes them: please report it."),

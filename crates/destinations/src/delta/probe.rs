@@ -17,8 +17,8 @@ use super::lake::{local_path, refuse_path};
 const CONTENT: &[u8] = b"written by `freshet check`; it may be deleted\n";
 
 /// Tries the lake at `location`, a path or a `file:` URL: put, put that must be refused because the name is taken, read, list,
-/// delete, with a file `_freshet_check_…` that is gone afterwards. A lake that is not there yet is made for it and removed.
-/// Others may use the lake meanwhile.
+/// delete, with a file `_freshet_check_…` that is gone afterwards, also when the future is dropped before its end. A lake that is
+/// not there yet is made for it and removed. Others may use the lake meanwhile.
 ///
 /// Returns whether the lake was there.
 ///
@@ -28,19 +28,34 @@ pub async fn probe(location: &str) -> Result<bool, DestinationError> {
     let path = local_path(location)?;
     let existed = path.is_dir();
     let made = if existed { Vec::new() } else { make(&path).map_err(|error| failure(format!("make the lake at {location}"), error))? };
-    let tried = async {
-        let root = path.canonicalize().map_err(|error| failure(format!("open the lake at {location}"), error))?;
-        refuse_path(location, &root)?;
-        let folder =
-            Path::from_absolute_path(&root).map_err(|error| failure(format!("open the lake at {location}"), Error::from(error)))?;
-        probe_store(&(Arc::new(DurableStore::new(&root)) as Arc<dyn ObjectStore>), &folder).await
+    let name = file_name();
+    let _traces = Traces { file: path.join(&name), made };
+    let root = path.canonicalize().map_err(|error| failure(format!("open the lake at {location}"), error))?;
+    refuse_path(location, &root)?;
+    let folder = Path::from_absolute_path(&root).map_err(|error| failure(format!("open the lake at {location}"), Error::from(error)))?;
+    try_all(&DurableStore::new(&root), &folder, &folder.clone().join(name)).await?;
+    Ok(existed)
+}
+
+/// What a probe of a local lake leaves behind if nobody removes it.
+struct Traces {
+    file: PathBuf,
+    /// Folders, the uppermost first.
+    made: Vec<PathBuf>,
+}
+
+impl Drop for Traces {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.file);
+        for directory in self.made.iter().rev() {
+            // Somebody may have put something there by now.
+            let _ = std::fs::remove_dir(directory);
+        }
     }
-    .await;
-    for directory in made.iter().rev() {
-        // Somebody may have put something there by now.
-        let _ = std::fs::remove_dir(directory);
-    }
-    tried.map(|()| existed)
+}
+
+fn file_name() -> String {
+    format!("_freshet_check_{}", Uuid::new_v4().simple())
 }
 
 /// Tries `store` with one small file in `folder`.
@@ -48,7 +63,7 @@ pub async fn probe(location: &str) -> Result<bool, DestinationError> {
 /// # Errors
 /// As for [`probe`].
 pub async fn probe_store(store: &Arc<dyn ObjectStore>, folder: &Path) -> Result<(), DestinationError> {
-    let location = folder.clone().join(format!("_freshet_check_{}", Uuid::new_v4().simple()));
+    let location = folder.clone().join(file_name());
     let tried = try_all(store.as_ref(), folder, &location).await;
     if tried.is_err() {
         // Whether it was written is not known.

@@ -36,7 +36,11 @@ pub(super) async fn probe(subject: Arc<Subject>) -> Vec<Finding> {
     let token = heroku.token();
     let api = match HerokuApi::new(&heroku.api_url, token.clone().ok()) {
         Ok(api) => api,
-        Err(error) => return vec![Finding::failed_with(Exit::BadConfig, "token", error.to_string(), GET_TOKEN)],
+        Err(error @ ApiError::Token) => return vec![Finding::failed_with(Exit::BadConfig, "token", error.to_string(), GET_TOKEN)],
+        Err(error) => {
+            let fix = "let this machine have certificates to trust:  apt-get install ca-certificates";
+            return vec![Finding::failed("token", format!("no request can be made: {error}"), fix)];
+        }
     };
     // One request answers two questions, and it is worth asking without a token: the time is in each answer.
     let asked_at = SystemTime::now();
@@ -66,7 +70,8 @@ pub(super) async fn probe(subject: Arc<Subject>) -> Vec<Finding> {
 
 fn no_token(is_wanted: bool, why: &str) -> Finding {
     if is_wanted {
-        return Finding::failed_with(Exit::BadConfig, "token", format!("there is none: {why}"), GET_TOKEN);
+        // Nothing that receives logs needs it.
+        return Finding::warning("token", format!("there is none, so `apps` and what follows from it is not checked: {why}"), GET_TOKEN);
     }
     Finding::skipped("token", format!("none: {why}. Log drains need none; with one your apps are checked too"))
 }
@@ -120,13 +125,17 @@ async fn scopes(api: &HerokuApi) -> Option<Vec<String>> {
 }
 
 async fn apps(api: &HerokuApi, patterns: &[String]) -> Finding {
-    let names: Vec<String> = match api.app_names().await {
-        Ok(names) => names.into_iter().collect(),
+    let (names, unread): (Vec<String>, _) = match api.apps().await {
+        Ok(apps) => (apps.names.into_iter().collect(), apps.unread),
         Err(error) if error.status() == Some(403) => {
             return Finding::failed_with(Exit::NotPermitted, "apps", format!("they cannot be listed ({error})"), GET_TOKEN);
         }
         Err(error) => return Finding::failed("apps", format!("they cannot be listed ({error})"), "try again"),
     };
+    if unread > 0 {
+        let found = format!("{} seen, but {} could not be read", counted(names.len() as u64, "app"), counted(unread as u64, "team"));
+        return Finding::warning("apps", found, "try again; what the token may not see of a team stays unread");
+    }
     if names.is_empty() {
         return Finding::warning(
             "apps",

@@ -1,6 +1,5 @@
 //! The lake: whether commits can be made there, and made once.
 
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,6 +7,7 @@ use freshet_core::DestinationError;
 
 use super::finding::Finding;
 use super::{Subject, bounded};
+use crate::exit::Exit;
 
 /// The probe of this section.
 pub(super) async fn probe(subject: Arc<Subject>) -> Vec<Finding> {
@@ -27,11 +27,22 @@ async fn lake(place: &str) -> Finding {
 }
 
 fn refused(error: &DestinationError) -> Finding {
-    let text = match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    };
+    let name = "lake";
+    let otherwise = "put it right, or choose another `url` under [destination.lake]";
     // What to do stands in a sentence of its own.
-    let (found, fix) = text.rsplit_once(". ").unwrap_or((&text, "put it right, or choose another `url` under [destination.lake]"));
-    Finding::failed("lake", found, fix)
+    let parts = |problem: &str| {
+        let (found, fix) = problem.rsplit_once(". ").unwrap_or((problem, otherwise));
+        (found.to_owned(), fix.to_owned())
+    };
+    match error {
+        DestinationError::Refused { problem } => {
+            let (found, fix) = parts(problem);
+            Finding::failed(name, found, fix)
+        }
+        DestinationError::NotPermitted { problem } => {
+            let (found, fix) = parts(problem);
+            Finding::failed_with(Exit::NotPermitted, name, found, fix)
+        }
+        DestinationError::Transient { doing, cause } => Finding::failed(name, format!("{doing}: {cause}"), otherwise),
+    }
 }

@@ -23,7 +23,7 @@ pub(super) fn paint(latest: &Frame, state: &State, theme: Theme, buffer: &mut Bu
     let mut pen = Pen { buffer, theme };
     strips::header(&mut pen, frame, state, take_top(&mut room, 1));
     if room.height > 1 {
-        strips::keys(&mut pen, frame, take_bottom(&mut room, 1));
+        strips::keys(&mut pen, take_bottom(&mut room, 1));
     }
     let one_column = room.width < TWO_COLUMNS_FROM;
     let rows = Rows::share(frame, room, one_column);

@@ -1,8 +1,10 @@
 //! A question worth asking of each table, as a command to copy.
 
+use crate::output::shell_word;
+
 /// The command that asks it. `lake` is what `--lake` takes.
 pub(super) fn command(table: &str, lake: &str) -> String {
-    format!("freshet query --lake {} \"{}\"", quoted(lake), sql(table))
+    format!("freshet query --lake {} \"{}\"", shell_word(lake), sql(table))
 }
 
 /// The question. It holds no quote, so that it can stand between two in any shell.
@@ -36,12 +38,6 @@ fn sql(table: &str) -> String {
         _ => return format!("SELECT * FROM {table} LIMIT 10"),
     };
     fixed.to_owned()
-}
-
-/// As a shell takes it for one word.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '/' | '_' | '-' | ':' | '+' | '=' | '@' | '%');
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]

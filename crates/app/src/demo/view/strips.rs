@@ -131,15 +131,12 @@ pub(super) fn query(pen: &mut Pen<'_>, frame: &Frame, state: &State, area: Rect)
     }
 }
 
-/// What the keys do, and where else to look.
-pub(super) fn keys(pen: &mut Pen<'_>, frame: &Frame, area: Rect) {
+/// What the keys do.
+pub(super) fn keys(pen: &mut Pen<'_>, area: Rect) {
     let theme = pen.theme;
     let key = |key: &'static str, does: &'static str| {
         [Span::styled(format!(" {key} "), Style::new().add_modifier(Modifier::REVERSED)), Span::styled(format!(" {does}  "), theme.faint())]
     };
     let left: Vec<_> = [key("q", "end"), key("p", "pause"), key("↑↓", "table")].into_iter().flatten().collect();
-    let left = Line::from(left);
-    let room = usize::from(area.width).saturating_sub(left.width());
-    let hint = Span::styled(frame.console_hint.clone(), theme.faint());
-    pen.row(area, 0, left, if hint.width() <= room { hint } else { Span::raw("") });
+    pen.row(area, 0, Line::from(left), "");
 }

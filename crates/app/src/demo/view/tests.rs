@@ -77,7 +77,6 @@ fn ordinary(seconds: u64) -> Frame {
         .map(str::to_owned)
         .to_vec(),
         lake: "./freshet-demo/lake".to_owned(),
-        console_hint: "http://127.0.0.1:8080".to_owned(),
     }
 }
 
@@ -103,7 +102,6 @@ fn huge() -> Frame {
     }
     frame.latest = vec![format!("\u{1b}[31m{long}\nnext\0"); 30];
     frame.lake = "/a folder/it's ".to_owned() + &"long/".repeat(30);
-    frame.console_hint = long;
     frame
 }
 
@@ -192,7 +190,7 @@ fn nothing_important_goes() {
             (80, 24),
             &["lines/s", "p99 8.4 ms", "router_requests", "122 910", "H12", "▲", "lost 100", "✓ adds up", "Rollback", "freshet query"],
         ),
-        ((200, 60), &["_loss", "L10", "Deploy 3f2a91c", "8 apps drained", "http://127.0.0.1:8080"]),
+        ((200, 60), &["_loss", "L10", "Deploy 3f2a91c", "8 apps drained"]),
     ] {
         let shown = text(&painted(&ordinary(42), &mut State::default(), true, size));
         for word in words {

@@ -292,6 +292,7 @@ impl Shared {
                 }
             }
             ("telemetry-drain", Action::Destroy) => self.telemetry.remove(&change.id),
+            ("app", Action::Destroy) => self.logplex.forget(&change.id),
             _ => {}
         }
     }

@@ -141,7 +141,7 @@ async fn every_signal_has_its_service() {
 
 #[tokio::test]
 async fn grpc_goes_over_tls_as_well() {
-    let receiver = GrpcReceiver::over(Some(unsigned(&[b"h2"])), []).await;
+    let receiver = GrpcReceiver::over(Some(unsigned("somewhere.else", &[b"h2"]).0), []).await;
     let rig = rig_paced(&receiver.exporter(), &Value::Null, pace());
     lines(&rig.telemetry, 0..3);
     assert_eq!(rig.settle().await.acknowledged, 3);

@@ -59,7 +59,7 @@ pub(crate) enum NoAnswer {
 }
 
 /// Makes requests. Over TLS, a host on this machine may show any certificate (a test makes its own); other hosts need one
-/// that the system trusts (`SSL_CERT_FILE` adds a company's own).
+/// that the system trusts, or, where they are set, `SSL_CERT_FILE` and `SSL_CERT_DIR` in place of it.
 pub(crate) struct Client {
     here: Pair,
     elsewhere: LazyLock<Pair, Box<dyn FnOnce() -> Pair + Send>>,

@@ -285,13 +285,13 @@ impl Shared {
             }
             ("log-drain", Action::Destroy) => self.logplex.remove_drain(&change.id),
             ("telemetry-drain", Action::Create | Action::Update) => {
-                self.telemetry.remove(&change.id);
                 for app in self.covered_by(&change.data["owner"]) {
                     // The API has refused what no drain can be made of.
                     let _ = self.telemetry.add(&change.id, &app, &change.data["exporter"], &change.data["signals"]);
                 }
             }
             ("telemetry-drain", Action::Destroy) => self.telemetry.remove(&change.id),
+            ("app", Action::Destroy) => self.logplex.forget(&change.id),
             _ => {}
         }
     }

@@ -5,72 +5,64 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::world::Chance;
 
-/// What can go wrong; [`Fault::all`] says what each does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-#[expect(missing_docs, reason = "the table below says it, once, for people who read `--fault list` too")]
-pub enum Fault {
-    DrainSlow,
-    DrainReset,
-    DrainTimeout,
-    DrainDuplicate,
-    DrainReorder,
-    DrainWrongCount,
-    DrainBadLength,
-    DrainGarbage,
-    DrainClockSkew,
-    Api429,
-    Api500,
-    Api503,
-    ApiTruncated,
-    ApiSlow,
-    ApiReset,
-    ApiUnknownField,
-    ApiOtherType,
-    ApiVanish,
-    SessionReset,
-    WebhookDuplicate,
-    WebhookBadSignature,
-    TelemetryDuplicate,
+/// Declares the faults with the names that flags and the control endpoint know them by, and what each does.
+macro_rules! faults {
+    ($($variant:ident, $name:literal, $meaning:literal;)*) => {
+        /// What can go wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(into = "String", try_from = "String")]
+        pub enum Fault {
+            $(#[doc = $meaning] $variant,)*
+        }
+
+        impl Fault {
+            const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)* }
+            }
+        }
+    };
 }
 
-const NAMES: [(Fault, &str, &str); 22] = [
-    (Fault::DrainSlow, "drain-slow", "A drain's request is sent in small pieces, with pauses."),
-    (Fault::DrainReset, "drain-reset", "A drain's connection is reset while the body is sent."),
-    (
-        Fault::DrainTimeout,
-        "drain-timeout",
-        "A drain's request is sent whole, but the answer is not waited for: to Logplex that is a time-out, and it tries again.",
-    ),
-    (Fault::DrainDuplicate, "drain-duplicate", "An acknowledged frame is sent once more, with the same Frame-Id."),
-    (Fault::DrainReorder, "drain-reorder", "A frame is held back and sent after the next one."),
-    (Fault::DrainWrongCount, "drain-wrong-count", "`Logplex-Msg-Count` is not the number of messages."),
-    (Fault::DrainBadLength, "drain-bad-length", "The length of a message is one too long or too short."),
-    (Fault::DrainGarbage, "drain-garbage", "Bytes that are no message lie between two messages."),
-    (Fault::DrainClockSkew, "drain-clock-skew", "The time of a line is hours off, either way."),
-    (Fault::Api429, "api-429", "The API answers 429."),
-    (Fault::Api500, "api-500", "The API answers 500."),
-    (Fault::Api503, "api-503", "The API answers 503, as in maintenance."),
-    (Fault::ApiTruncated, "api-truncated", "The API's answer ends before its Content-Length."),
-    (Fault::ApiSlow, "api-slow", "The API takes seconds to answer."),
-    (Fault::ApiReset, "api-reset", "The API resets the connection."),
-    (Fault::ApiUnknownField, "api-unknown-field", "An object has a field that no schema knows."),
-    (Fault::ApiOtherType, "api-other-type", "A field has a value of another type."),
-    (Fault::ApiVanish, "api-vanish", "An object vanishes between two pages of a list."),
-    (Fault::SessionReset, "session-reset", "A log session's stream is cut."),
-    (Fault::WebhookDuplicate, "webhook-duplicate", "A webhook is delivered twice."),
-    (Fault::WebhookBadSignature, "webhook-bad-signature", "A webhook is signed with another secret."),
-    (Fault::TelemetryDuplicate, "telemetry-duplicate", "An OTLP export is sent twice."),
-];
+faults! {
+    DrainSlow, "drain-slow", "A drain's request is sent in small pieces, with pauses.";
+    DrainReset, "drain-reset", "A drain's connection is reset while the body is sent.";
+    DrainTimeout, "drain-timeout", "A drain's request is sent whole, but the answer is not waited for: to Logplex that is a time-out, and it tries again.";
+    DrainDuplicate, "drain-duplicate", "An acknowledged frame is sent once more, with the same Frame-Id.";
+    DrainReorder, "drain-reorder", "A frame is held back and sent after the next one.";
+    DrainWrongCount, "drain-wrong-count", "`Logplex-Msg-Count` is not the number of messages.";
+    DrainBadLength, "drain-bad-length", "The length of a message is one too long or too short.";
+    DrainGarbage, "drain-garbage", "Bytes that are no message lie between two messages.";
+    DrainClockSkew, "drain-clock-skew", "The time of a line is hours off, either way.";
+    Api429, "api-429", "The API answers 429.";
+    Api500, "api-500", "The API answers 500.";
+    Api503, "api-503", "The API answers 503, as in maintenance.";
+    ApiTruncated, "api-truncated", "The API's answer ends before its Content-Length.";
+    ApiSlow, "api-slow", "The API takes seconds to answer.";
+    ApiReset, "api-reset", "The API resets the connection.";
+    ApiUnknownField, "api-unknown-field", "An object has a field that no schema knows.";
+    ApiOtherType, "api-other-type", "A field has a value of another type.";
+    ApiVanish, "api-vanish", "An object vanishes between two pages of a list.";
+    SessionReset, "session-reset", "A log session's stream is cut.";
+    WebhookDuplicate, "webhook-duplicate", "A webhook is delivered twice.";
+    WebhookBadSignature, "webhook-bad-signature", "A webhook is signed with another secret.";
+    TelemetryDuplicate, "telemetry-duplicate", "An OTLP export is sent twice.";
+}
 
 impl Fault {
     /// Every fault: the name that flags and the control endpoint know it by, and what it does.
     pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
-        NAMES.iter().map(|(_, name, meaning)| (*name, *meaning))
+        Self::ALL.iter().map(|fault| (fault.name(), fault.meaning()))
     }
 }
 
@@ -78,14 +70,16 @@ impl FromStr for Fault {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let found = NAMES.iter().find(|(_, known, _)| *known == name);
-        found.map(|(fault, _, _)| *fault).ok_or_else(|| format!("there is no fault {name:?}"))
+        Self::ALL.iter().copied().find(|fault| fault.name() == name).ok_or_else(|| {
+            let names: Vec<&str> = Self::ALL.iter().map(|fault| fault.name()).collect();
+            format!("there is no fault {name:?}; there are {}", names.join(", "))
+        })
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(NAMES.iter().find(|(fault, _, _)| fault == self).map_or("", |(_, name, _)| name))
+        f.write_str(self.name())
     }
 }
 
@@ -107,11 +101,17 @@ impl TryFrom<String> for Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Strike {
-    /// How likely it is, each time it could strike.
+    /// How likely it is, each time it could strike: 0 to 1.
+    #[serde(deserialize_with = "probability")]
     pub probability: f64,
     /// How often it may still strike; without a number, for ever.
     #[serde(default)]
     pub times: Option<u64>,
+}
+
+fn probability<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let given = f64::deserialize(deserializer)?;
+    if (0.0..=1.0).contains(&given) { Ok(given) } else { Err(D::Error::custom(format!("a probability is between 0 and 1, not {given}"))) }
 }
 
 /// The faults in force. Clones share them.
@@ -187,7 +187,28 @@ mod tests {
             assert_eq!(serde_json::to_value(fault).unwrap(), name);
             assert!(meaning.ends_with('.'), "{name}");
         }
-        assert!("drain-on-fire".parse::<Fault>().is_err());
+        let error = "drain-on-fire".parse::<Fault>().unwrap_err();
+        assert!(error.starts_with("there is no fault \"drain-on-fire\"; there are drain-slow, drain-reset, "), "{error}");
+    }
+
+    #[test]
+    fn strikes_are_read_as_the_control_endpoint_gets_them() {
+        let cases = [
+            (r#"{"drain-reset": {"probability": 0}, "api-429": {"probability": 1, "times": 5}}"#, Ok(2)),
+            (r#"{"drain-reset": {"probability": 7}}"#, Err("a probability is between 0 and 1, not 7")),
+            (r#"{"drain-reset": {"probability": -1}}"#, Err("a probability is between 0 and 1, not -1")),
+            (r#"{"drain-reset": {"probability": 1, "time": 5}}"#, Err("unknown field `time`")),
+            (r#"{"drain-on-fire": {"probability": 1}}"#, Err("there is no fault \"drain-on-fire\"")),
+        ];
+        for (text, expected) in cases {
+            let read =
+                serde_json::from_str::<BTreeMap<Fault, Strike>>(text).map(|strikes| strikes.len()).map_err(|error| error.to_string());
+            match (&read, expected) {
+                (Ok(strikes), Ok(expected)) => assert_eq!(*strikes, expected, "{text}"),
+                (Err(error), Err(expected)) => assert!(error.starts_with(expected), "{text}: {error}"),
+                _ => panic!("{text}: {read:?}"),
+            }
+        }
     }
 
     #[test]

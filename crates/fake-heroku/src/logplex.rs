@@ -14,13 +14,13 @@ mod sessions;
 mod tamper;
 mod target;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hyper::Response;
 use jiff::Timestamp;
-use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 
 use crate::faults::{Fault, Faults};
@@ -35,6 +35,9 @@ use https::Sender;
 use machine::{Acknowledged, MachineCounts};
 use sessions::{Print, Reading, Sessions, gone, past};
 use target::Target;
+
+/// Removed drains whose counts are kept; one more, and the oldest goes.
+const REMOVED_KEPT: usize = 1_000;
 
 /// What one drain has done so far. `sent` = `acknowledged` + `dropped` + `waiting`.
 ///
@@ -69,8 +72,6 @@ pub struct LogplexOptions {
     pub idle_timeout: Duration,
     /// How often a silent log session gives a sign of life.
     pub keep_alive_every: Duration,
-    /// Who may vouch for the certificates of drains. On this machine any certificate is taken.
-    pub roots: Vec<CertificateDer<'static>>,
 }
 
 impl LogplexOptions {
@@ -85,7 +86,6 @@ impl LogplexOptions {
             connect_timeout: Duration::from_secs(3),
             idle_timeout: Duration::from_millis(idle_ms),
             keep_alive_every: Duration::from_secs(10),
-            roots: Vec::new(),
         }
     }
 }
@@ -103,8 +103,8 @@ pub struct Logplex {
 struct State {
     drains: BTreeMap<String, Arc<Drain>>,
     by_app: HashMap<String, Vec<Arc<Drain>>>,
-    /// What drains had done when they were removed.
-    removed: Vec<DrainCounts>,
+    /// What drains had done when they were removed, [`REMOVED_KEPT`] at most.
+    removed: VecDeque<DrainCounts>,
     history: History,
     sessions: Sessions,
     /// How wrong a line's time is when that fault strikes.
@@ -125,12 +125,12 @@ impl Logplex {
         let state = State {
             drains: BTreeMap::new(),
             by_app: HashMap::new(),
-            removed: Vec::new(),
+            removed: VecDeque::new(),
             history: History::default(),
             sessions: Sessions::new(chance.of("sessions")),
             skew: chance.of("skew"),
         };
-        let dialer = Dialer::new(&options.roots, options.connect_timeout);
+        let dialer = Dialer::new(&[], options.connect_timeout);
         Self { options: Arc::new(options), dialer, faults, clock: Arc::default(), state: Arc::new(Mutex::new(state)) }
     }
 
@@ -149,11 +149,22 @@ impl Logplex {
     pub fn remove_drain(&self, id: &str) {
         let mut state = self.state();
         let Some(drain) = state.drains.remove(id) else { return };
-        if let Some(drains) = state.by_app.get_mut(&drain.app) {
-            drains.retain(|other| !Arc::ptr_eq(other, &drain));
+        if let Entry::Occupied(mut drains) = state.by_app.entry(drain.app.clone()) {
+            drains.get_mut().retain(|other| !Arc::ptr_eq(other, &drain));
+            if drains.get().is_empty() {
+                drains.remove();
+            }
         }
         drain.close(&self.clock);
-        state.removed.push(drain.counts());
+        if state.removed.len() >= REMOVED_KEPT {
+            state.removed.pop_front();
+        }
+        state.removed.push_back(drain.counts());
+    }
+
+    /// Forgets the lines of an app that is gone. Its drains are removed one by one.
+    pub fn forget(&self, app: &str) {
+        self.state().history.forget(app);
     }
 
     /// Takes a line in: into the history, to the sessions that follow, and into each drain's buffer. Waits for nobody.
@@ -180,7 +191,7 @@ impl Logplex {
         }
     }
 
-    /// The drains' counts, those of removed drains last.
+    /// The drains' counts; last, those of the drains that were removed latest.
     #[must_use]
     pub fn counts(&self) -> Vec<DrainCounts> {
         let state = self.state();

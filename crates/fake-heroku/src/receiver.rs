@@ -15,10 +15,17 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+
+/// How often something is looked at that is waited for.
+const LOOK: Duration = Duration::from_millis(5);
+/// The longest wait. What takes longer never comes.
+const UNTIL: Duration = Duration::from_secs(20);
 
 /// One answer.
 #[derive(Clone, Debug)]
@@ -27,11 +34,13 @@ pub(crate) struct Reply {
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
     pub(crate) after: Duration,
+    /// It is held back until this is closed.
+    pub(crate) held: Option<Arc<Semaphore>>,
 }
 
 impl Reply {
     pub(crate) fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new(), after: Duration::ZERO }
+        Self { status, headers: Vec::new(), body: Vec::new(), after: Duration::ZERO, held: None }
     }
 }
 
@@ -61,7 +70,7 @@ impl Receiver {
 
     /// The same over TLS, with a certificate that nobody has signed.
     pub(crate) async fn start_tls() -> Self {
-        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), [], Some(unsigned(&[])))
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), [], Some(unsigned("somewhere.else", &[]).0))
     }
 
     /// On a socket that is there already.
@@ -106,10 +115,10 @@ impl Receiver {
     }
 }
 
-/// TLS with a certificate that nobody has signed, for another name.
-pub(crate) fn unsigned(alpn: &[&[u8]]) -> TlsAcceptor {
-    let made = rcgen::generate_simple_self_signed(vec!["somewhere.else".to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into();
+/// TLS with a certificate for this name that nobody has signed, and that certificate.
+pub(crate) fn unsigned(name: &str, alpn: &[&[u8]]) -> (TlsAcceptor, CertificateDer<'static>) {
+    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into();
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -117,7 +126,17 @@ pub(crate) fn unsigned(alpn: &[&[u8]]) -> TlsAcceptor {
         .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    TlsAcceptor::from(Arc::new(config))
+    (TlsAcceptor::from(Arc::new(config)), made.cert.der().clone())
+}
+
+/// Waits until it is so.
+pub(crate) async fn until(is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(UNTIL, waiting).await.expect("it should have come to be so");
 }
 
 /// Holds the address of a receiver that has just gone: connections are refused until somebody listens on the socket.
@@ -128,7 +147,7 @@ pub(crate) async fn refusing(address: SocketAddr) -> TcpSocket {
         if socket.bind(address).is_ok() {
             return socket;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(LOOK).await;
     }
 }
 
@@ -142,6 +161,9 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, seen: Arc<Mutex<Vec
             let asked = Seen { path: head.uri.path().to_owned(), headers: head.headers, body: body.to_bytes(), status: reply.status };
             seen.lock().unwrap().push(asked);
             tokio::time::sleep(reply.after).await;
+            if let Some(held) = reply.held {
+                let _closed = held.acquire().await;
+            }
             let mut response = Response::builder().status(reply.status);
             for (name, value) in reply.headers {
                 response = response.header(name, value);

@@ -7,10 +7,11 @@ mod export;
 mod lane;
 mod message;
 mod resource;
+mod retry;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ use message::Record;
 const WAITING_MAX: usize = 16_384;
 /// How many connections to one host are kept for later batches.
 const IDLE_CONNECTIONS: usize = 4;
+/// Signals of drains that are gone whose counts are kept; one more, and the oldest goes.
+const GONE_KEPT: usize = 1_000;
 /// How often [`Telemetry::settled`] looks.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -43,6 +46,10 @@ pub enum Signal {
     Metrics,
     /// Log lines.
     Logs,
+}
+
+impl Signal {
+    const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
 }
 
 /// What one signal of one drain has done so far. `sent` = `acknowledged` + `dropped` + `waiting`.
@@ -73,7 +80,8 @@ pub struct TelemetryPace {
     pub batch_age: Duration,
     /// How long an answer may take.
     pub answer_within: Duration,
-    /// The pause before the second try of a batch; it doubles from try to try. A receiver's `Retry-After` counts instead.
+    /// The pause before the second try of a batch; it doubles from try to try. Where a receiver asks for a longer one,
+    /// that one counts.
     pub first_pause: Duration,
     /// The longest pause.
     pub longest_pause: Duration,
@@ -110,14 +118,18 @@ struct State {
     drains: BTreeMap<String, Drain>,
     /// The drains of each app.
     by_app: BTreeMap<String, BTreeSet<String>>,
-    /// What drains that are gone have done.
-    gone: Vec<TelemetryCounts>,
+    /// What drains that are gone have done, [`GONE_KEPT`] at most.
+    gone: VecDeque<TelemetryCounts>,
     tasks: JoinSet<()>,
 }
 
 struct Drain {
+    exporter: Shared,
     signals: BTreeMap<Signal, Queue>,
 }
+
+/// Where a drain sends to now: what waits goes there as well.
+type Shared = Arc<Mutex<Arc<Exporter>>>;
 
 /// The way to the task of one signal.
 struct Queue {
@@ -140,33 +152,39 @@ impl Telemetry {
         Self(Arc::new(Inner { client, faults, world, pace, state: Mutex::default() }))
     }
 
-    /// Begins to drain an app. `exporter` and `signals` are those of the `telemetry-drain` object; null for `signals` means all.
+    /// Begins to drain an app, or goes on with another exporter or other signals. `exporter` and `signals` are those of the `telemetry-drain` object; null for `signals` means all.
     /// A drain of a space is added once for each of its apps. An exporter that no drain can have is refused, as the API does.
     pub fn add(&self, drain: &str, app: &str, exporter: &Value, signals: &Value) -> Result<(), Refusal> {
         let exporter = Arc::new(Exporter::new(exporter)?);
         let signals = wanted(signals)?;
         let mut state = lock(&self.0.state);
-        let State { drains, by_app, tasks, .. } = &mut *state;
+        let State { drains, by_app, gone, tasks } = &mut *state;
+        while tasks.try_join_next().is_some() {}
         by_app.entry(app.to_owned()).or_default().insert(drain.to_owned());
-        drains.entry(drain.to_owned()).or_insert_with(|| {
-            let queue = |signal| (signal, self.0.queue(tasks, drain, signal, Arc::clone(&exporter)));
-            Drain { signals: signals.into_iter().map(queue).collect() }
-        });
+        let shared = || Drain { exporter: Arc::new(Mutex::new(Arc::clone(&exporter))), signals: BTreeMap::new() };
+        let Drain { exporter: now, signals: queues } = drains.entry(drain.to_owned()).or_insert_with(shared);
+        *lock(now) = exporter;
+        for unwanted in Signal::ALL.into_iter().filter(|signal| !signals.contains(signal)) {
+            if let Some(queue) = queues.remove(&unwanted) {
+                queue.end(gone);
+            }
+        }
+        for signal in signals {
+            queues.entry(signal).or_insert_with(|| self.0.queue(tasks, drain, signal, Arc::clone(now)));
+        }
         Ok(())
     }
 
     /// Ends a drain; what waits is dropped.
     pub fn remove(&self, drain: &str) {
         let mut state = lock(&self.0.state);
-        for drains in state.by_app.values_mut() {
+        state.by_app.retain(|_, drains| {
             drains.remove(drain);
-        }
-        let Some(gone) = state.drains.remove(drain) else { return };
-        for queue in gone.signals.into_values() {
-            queue.task.abort();
-            let mut counts = lock(&queue.counts).clone();
-            counts.dropped += std::mem::take(&mut counts.waiting);
-            state.gone.push(counts);
+            !drains.is_empty()
+        });
+        let Some(removed) = state.drains.remove(drain) else { return };
+        for queue in removed.signals.into_values() {
+            queue.end(&mut state.gone);
         }
     }
 
@@ -180,7 +198,7 @@ impl Telemetry {
         self.take(&measure.app, message::signal(measure), || Record::of_measure(measure));
     }
 
-    /// The counts of each signal of each drain, those of drains that are gone first.
+    /// The counts of each signal of each drain; first, those of the drains that went latest.
     #[must_use]
     pub fn counts(&self) -> Vec<TelemetryCounts> {
         let state = lock(&self.0.state);
@@ -211,7 +229,7 @@ impl Telemetry {
 }
 
 impl Inner {
-    fn queue(&self, tasks: &mut JoinSet<()>, drain: &str, signal: Signal, exporter: Arc<Exporter>) -> Queue {
+    fn queue(&self, tasks: &mut JoinSet<()>, drain: &str, signal: Signal, exporter: Shared) -> Queue {
         let (records, waiting) = mpsc::channel(WAITING_MAX);
         let counts = TelemetryCounts {
             drain: drain.to_owned(),
@@ -249,12 +267,23 @@ impl Queue {
             "too many records wait".clone_into(&mut counts.trouble);
         }
     }
+
+    /// Ends it; what waits is dropped, and what it has done is kept in `gone`.
+    fn end(self, gone: &mut VecDeque<TelemetryCounts>) {
+        self.task.abort();
+        let mut counts = lock(&self.counts).clone();
+        counts.dropped += std::mem::take(&mut counts.waiting);
+        if gone.len() >= GONE_KEPT {
+            gone.pop_front();
+        }
+        gone.push_back(counts);
+    }
 }
 
 /// The signals that a drain asks for.
 fn wanted(signals: &Value) -> Result<BTreeSet<Signal>, Refusal> {
     if signals.is_null() {
-        return Ok([Signal::Traces, Signal::Metrics, Signal::Logs].into());
+        return Ok(Signal::ALL.into());
     }
     let signals: BTreeSet<Signal> =
         Deserialize::deserialize(signals).map_err(|_| Refusal::invalid("Signals must be any of traces, metrics and logs."))?;

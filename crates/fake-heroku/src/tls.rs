@@ -20,8 +20,8 @@ pub(crate) fn any() -> ClientConfig {
     config
 }
 
-/// TLS that takes what the system trusts (`SSL_CERT_FILE` adds a company's own), and what `roots` vouch for.
-/// Certificates that cannot be read are left out.
+/// TLS that takes what the system trusts, and what `roots` vouch for. Where `SSL_CERT_FILE` or `SSL_CERT_DIR` is set, its
+/// certificates count in place of the system's. Certificates that cannot be read are left out.
 pub(crate) fn trusted(roots: &[CertificateDer<'static>]) -> ClientConfig {
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -96,7 +96,7 @@ mod tests {
 
     #[tokio::test]
     async fn elsewhere_a_certificate_must_be_trusted() {
-        let tls = crate::receiver::unsigned(&[]);
+        let tls = crate::receiver::unsigned("somewhere.else", &[]).0;
         let (ours, theirs) = tokio::io::duplex(16 * 1024);
         tokio::spawn(async move { tls.accept(theirs).await.map(drop) });
         let connector = tokio_rustls::TlsConnector::from(Arc::new(trusted(&[])));

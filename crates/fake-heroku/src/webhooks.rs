@@ -13,13 +13,14 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::faults::Faults;
@@ -30,6 +31,8 @@ use record::Subscription;
 
 /// The most notices that wait for one subscription; what comes on top is dropped.
 const WAITING_MAX: usize = 10_000;
+/// Subscriptions that are gone whose counts are kept; one more, and the oldest goes.
+const GONE_KEPT: usize = 1_000;
 /// How often [`Webhooks::settled`] looks.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -90,6 +93,8 @@ struct Inner {
 struct State {
     chance: Chance,
     hooks: BTreeMap<String, Hook>,
+    /// What was told to subscriptions that are gone, [`GONE_KEPT`] at most. What still waits for them is told, and counted.
+    gone: VecDeque<Arc<Mutex<WebhookCounts>>>,
     /// The ends of subscriptions that went with their app: they are still told that it went.
     leaving: Vec<Change>,
     tasks: JoinSet<()>,
@@ -117,7 +122,7 @@ impl Webhooks {
         let deliverer = Deliverer { client: Arc::new(Client::new(0)), chance: chance.clone(), faults, world, pace };
         Self(Arc::new(Inner {
             deliverer,
-            state: Mutex::new(State { chance, hooks: BTreeMap::new(), leaving: Vec::new(), tasks: JoinSet::new() }),
+            state: Mutex::new(State { chance, hooks: BTreeMap::new(), gone: VecDeque::new(), leaving: Vec::new(), tasks: JoinSet::new() }),
         }))
     }
 
@@ -127,18 +132,23 @@ impl Webhooks {
         if change.resource == "app-webhook" && change.action == Action::Destroy {
             state.forget(&self.0.deliverer, change);
         }
-        let Some((notice, subscriptions)) = self.notice(change, &mut state) else { return };
-        let notice = Arc::new(notice);
-        for subscription in subscriptions {
-            let delivery = Delivery { id: state.chance.uuid(), notice: Arc::clone(&notice), subscription };
-            state.send(&self.0.deliverer, delivery);
+        if let Some((notice, subscriptions)) = self.notice(change, &mut state) {
+            let (notice, made) = (Arc::new(notice), Instant::now());
+            for subscription in subscriptions {
+                let delivery = Delivery { id: state.chance.uuid(), notice: Arc::clone(&notice), made, subscription };
+                state.send(&self.0.deliverer, delivery);
+            }
+        }
+        if change.resource == "app" && change.action == Action::Destroy {
+            state.forget_app(&change.id);
         }
     }
 
-    /// The subscriptions' counts.
+    /// The subscriptions' counts; last, those of the subscriptions that went latest.
     #[must_use]
     pub fn counts(&self) -> Vec<WebhookCounts> {
-        lock(&self.0.state).hooks.values().map(|hook| lock(&hook.counts).clone()).collect()
+        let state = lock(&self.0.state);
+        state.hooks.values().map(|hook| &hook.counts).chain(&state.gone).map(|counts| lock(counts).clone()).collect()
     }
 
     /// Waits until nothing waits to be delivered, or `within` is over; says whether that came true.
@@ -156,9 +166,6 @@ impl Webhooks {
         let include = notice::entity(change.resource)?;
         let mut world = lock(&self.0.deliverer.world);
         let subscriptions = record::subscriptions(&world, change, include, &state.leaving);
-        if change.resource == "app" && change.action == Action::Destroy {
-            state.leaving.retain(|went| went.app != change.app);
-        }
         if subscriptions.is_empty() {
             return None;
         }
@@ -175,6 +182,7 @@ impl State {
             let (queue, waiting) = mpsc::channel(WAITING_MAX);
             let counts = WebhookCounts { webhook: subscription.id.clone(), app: subscription.app.clone(), ..WebhookCounts::default() };
             let counts = Arc::new(Mutex::new(counts));
+            while self.tasks.try_join_next().is_some() {}
             let task = self.tasks.spawn(deliverer.clone().run(waiting, Arc::clone(&counts)));
             self.hooks.insert(subscription.id.clone(), Hook { queue, task, counts });
         }
@@ -198,11 +206,33 @@ impl State {
         let app_lives = change.app.as_ref().is_some_and(|app| lock(&deliverer.world).objects.get("app", app).is_some());
         if !app_lives {
             self.leaving.push(change.clone());
-        } else if let Some(hook) = self.hooks.get(&change.id) {
+        } else if let Some(hook) = self.hooks.remove(&change.id) {
             hook.task.abort();
             let mut counts = lock(&hook.counts);
             counts.dropped += std::mem::take(&mut counts.waiting);
+            drop(counts);
+            self.keep(hook.counts);
         }
+    }
+
+    /// Ends the subscriptions of an app that went. Their tasks end when they have told what waits.
+    fn forget_app(&mut self, app: &str) {
+        self.leaving.retain(|went| went.app.as_deref() != Some(app));
+        let theirs: Vec<String> =
+            self.hooks.iter().filter(|(_, hook)| lock(&hook.counts).app == app).map(|(webhook, _)| webhook.clone()).collect();
+        for webhook in theirs {
+            if let Some(hook) = self.hooks.remove(&webhook) {
+                self.keep(hook.counts);
+            }
+        }
+    }
+
+    /// Keeps the counts of a subscription that is gone.
+    fn keep(&mut self, counts: Arc<Mutex<WebhookCounts>>) {
+        if self.gone.len() >= GONE_KEPT {
+            self.gone.pop_front();
+        }
+        self.gone.push_back(counts);
     }
 }
 

@@ -4,7 +4,6 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -151,7 +150,7 @@ impl Driver {
     async fn run(mut self) {
         loop {
             self.wait_for_work().await;
-            if self.target.is_syslog() && self.connection.as_ref().is_some_and(Connection::was_closed) {
+            if self.target.is_syslog() && self.connection.as_mut().is_some_and(Connection::was_closed) {
                 self.connection = None;
             }
             if let Err(error) = self.connect().await {
@@ -278,14 +277,6 @@ impl Reconnects {
         self.0 += 1;
         let slot = if slots == 0 { 0 } else { chance.between(1, slots) };
         RECONNECT_PAUSE * (((1 << slot) - 1) / 2)
-    }
-}
-
-impl Connection {
-    /// Whether the other side has closed it. Only syslog drains look: an HTTPS drain learns it from the next request, which fails.
-    fn was_closed(&self) -> bool {
-        let peeked = self.tcp().peek(&mut [0]).now_or_never();
-        peeked.is_some_and(|peeked| peeked.map_or(true, |bytes| bytes == 0))
     }
 }
 

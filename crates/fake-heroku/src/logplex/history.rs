@@ -31,6 +31,11 @@ impl History {
         }
     }
 
+    /// Drops the lines of an app that is gone.
+    pub(super) fn forget(&mut self, app: &str) {
+        self.apps.remove(app);
+    }
+
     /// The lines of an app that are not too old, the oldest first.
     pub(super) fn of(&self, app: &str, now: Timestamp) -> impl DoubleEndedIterator<Item = &Line> {
         let lines = self.apps.get(app).into_iter().flatten();

@@ -5,8 +5,8 @@
 use std::io;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::dial::Stream;
@@ -66,9 +66,18 @@ impl Connection {
         !self.is_closing
     }
 
-    /// The socket.
-    pub(super) fn tcp(&self) -> &TcpStream {
-        self.stream.tcp()
+    /// Whether the other side has closed it. Only syslog drains look: an HTTPS drain learns it from the next request, which fails.
+    ///
+    /// What it sends is read and thrown away, for its end lies behind that: TLS 1.3 begins with session tickets and ends with an alert.
+    pub(super) fn was_closed(&mut self) -> bool {
+        let mut unwanted = [0; 1024];
+        loop {
+            match self.stream.read(&mut unwanted).now_or_never() {
+                Some(Ok(1..)) => {}
+                Some(Ok(0) | Err(_)) => return true,
+                None => return false,
+            }
+        }
     }
 
     /// Writes bytes to which no answer is expected; says whether all of them were written within `within`.
@@ -119,24 +128,13 @@ impl Connection {
                 self.read_more().await?;
             }
         }
-        let end = loop {
-            if let Some(end) = find(&self.unread, b"\r\n\r\n") {
-                break end + 4;
-            }
-            // What cannot become a status line is not waited for.
-            if let Some(line) = find(&self.unread, b"\r\n") {
-                status(&self.unread[..line])?;
-            }
-            if self.unread.len() > HEAD_BYTES_MAX {
-                return Err(io::ErrorKind::InvalidData.into());
-            }
-            self.read_more().await?;
-        };
-        let head: Vec<u8> = self.unread.drain(..end).collect();
-        let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-        let status = status(lines.next().unwrap_or_default())?;
-        for line in lines {
-            self.note_header(line);
+        // Behind what is no status line, no head is waited for.
+        let line_end = self.read_to(b"\r\n").await?;
+        let status = status(&self.unread[..line_end])?;
+        let head_end = self.read_to(b"\r\n\r\n").await? + 4;
+        let head: Vec<u8> = self.unread.drain(..head_end).collect();
+        for line in head[line_end..].split(|byte| *byte == b'\n') {
+            self.note_header(line.trim_ascii());
         }
         if matches!(status, 100..=199 | 204 | 304) {
             self.body_bytes = 0;
@@ -151,6 +149,19 @@ impl Connection {
             self.body_bytes = value.parse().unwrap_or(0);
         } else if name.eq_ignore_ascii_case("connection") {
             self.is_closing = value.eq_ignore_ascii_case("close");
+        }
+    }
+
+    /// Reads on until there is `wanted`, which ends a head or a part of one; answers with where it begins.
+    async fn read_to(&mut self, wanted: &[u8]) -> io::Result<usize> {
+        loop {
+            if let Some(found) = find(&self.unread, wanted) {
+                return Ok(found);
+            }
+            if self.unread.len() > HEAD_BYTES_MAX {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            self.read_more().await?;
         }
     }
 
@@ -183,7 +194,7 @@ async fn write(stream: &mut dyn Stream, request: &[u8], manner: &Manner) -> io::
     Ok(true)
 }
 
-/// The status of a status line. One without a blank behind the number stops Logplex's reader (observed).
+/// The status of a status line. One without a blank behind the number stops Logplex's reader (observed); the reason may be empty.
 fn status(line: &[u8]) -> io::Result<u16> {
     let rest = line.strip_prefix(b"HTTP/1.1 ").or_else(|| line.strip_prefix(b"HTTP/1.0 ")).unwrap_or_default();
     match rest {

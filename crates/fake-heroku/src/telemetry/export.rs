@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TE, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE, USER_AGENT};
 use hyper::{Method, Request, Uri};
 use serde_json::Value;
 
 use super::Signal;
 use super::message::rejected;
+use super::retry::{RetryInfo, retry_after};
 use crate::client::{Answer, Client, Version};
 use crate::world::Refusal;
 
@@ -19,8 +20,6 @@ const HEADER_NAME_MAX: usize = 100;
 const HEADER_VALUE_MAX: usize = 1_000;
 /// The longest endpoint, from the same place.
 const ENDPOINT_MAX: usize = 1_000;
-/// The longest pause that a receiver may ask for.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// Where a drain sends to, and how.
 #[derive(Debug)]
@@ -118,7 +117,10 @@ impl Exporter {
 
 fn headers(given: &Value) -> Result<HeaderMap, Refusal> {
     let mut headers = HeaderMap::new();
-    let Some(given) = given.as_object() else { return Ok(headers) };
+    if given.is_null() {
+        return Ok(headers);
+    }
+    let given = given.as_object().ok_or_else(|| Refusal::invalid("Exporter headers must be an object."))?;
     if given.len() > HEADERS_MAX {
         return Err(Refusal::invalid(format!("Exporter headers must not be more than {HEADERS_MAX}.")));
     }
@@ -180,12 +182,16 @@ fn grpc_outcome(signal: Signal, answer: &Answer) -> Outcome {
     let said = |name| answer.trailers.get(name).or_else(|| answer.headers.get(name)).and_then(|value| value.to_str().ok());
     let code = said("grpc-status").and_then(|code| code.parse::<u32>().ok());
     let trouble = || format!("gRPC status {}: {}", code.unwrap_or(2), said("grpc-message").unwrap_or_default());
+    let info = || said("grpc-status-details-bin").and_then(RetryInfo::of);
     match code {
         Some(0) => taken(signal, answer.body.get(5..).unwrap_or_default()),
         // CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS.
-        Some(1 | 4 | 10 | 11 | 14 | 15) => Outcome::Later { after: None, trouble: trouble() },
-        // RESOURCE_EXHAUSTED may pass, where the receiver says when: in the details.
-        Some(8) if said("grpc-status-details-bin").is_some() => Outcome::Later { after: None, trouble: trouble() },
+        Some(1 | 4 | 10 | 11 | 14 | 15) => Outcome::Later { after: info().and_then(|info| info.after()), trouble: trouble() },
+        // RESOURCE_EXHAUSTED passes where the receiver says that it does.
+        Some(8) => match info() {
+            Some(info) => Outcome::Later { after: info.after(), trouble: trouble() },
+            None => Outcome::Refused(trouble()),
+        },
         _ => Outcome::Refused(trouble()),
     }
 }
@@ -194,10 +200,4 @@ fn grpc_outcome(signal: Signal, answer: &Answer) -> Outcome {
 fn taken(signal: Signal, body: &[u8]) -> Outcome {
     let (rejected, trouble) = rejected(signal, body);
     Outcome::Taken { rejected, trouble }
-}
-
-/// `Retry-After` in seconds; the form with a date is rare enough to do without.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
 }

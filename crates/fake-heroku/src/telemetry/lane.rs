@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::export::{Exporter, Outcome};
+use super::export::Outcome;
 use super::message::{Record, encode};
-use super::{Signal, TelemetryCounts, TelemetryPace, lock};
+use super::{Shared, Signal, TelemetryCounts, TelemetryPace, lock};
 use crate::client::Client;
 use crate::faults::{Fault, Faults};
 use crate::world::World;
@@ -18,7 +18,7 @@ const BATCH_MAX: usize = 512;
 /// See the module.
 pub(super) struct Lane {
     pub(super) signal: Signal,
-    pub(super) exporter: Arc<Exporter>,
+    pub(super) exporter: Shared,
     pub(super) client: Arc<Client>,
     pub(super) faults: Faults,
     pub(super) world: Arc<Mutex<World>>,
@@ -59,7 +59,8 @@ impl Lane {
                     break rejected.min(batch.len() as u64);
                 }
                 Outcome::Refused(trouble) => (trouble, None),
-                Outcome::Later { after, trouble } => (trouble, Some(after.unwrap_or(pause))),
+                // As the Collector does: a receiver that asks for no pause at all is not tried without one.
+                Outcome::Later { after, trouble } => (trouble, Some(after.map_or(pause, |after| after.max(pause)))),
             };
             lock(&self.counts).trouble = trouble;
             match after {
@@ -76,6 +77,7 @@ impl Lane {
 
     async fn export(&self, message: &[u8]) -> Outcome {
         lock(&self.counts).requests += 1;
-        self.exporter.export(&self.client, self.signal, message, self.pace.answer_within).await
+        let exporter = Arc::clone(&lock(&self.exporter));
+        exporter.export(&self.client, self.signal, message, self.pace.answer_within).await
     }
 }

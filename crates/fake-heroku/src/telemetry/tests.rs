@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::*;
 use crate::faults::{Fault, Strike};
-use crate::receiver::{Receiver, Reply, Seen, refusing};
+use crate::receiver::{Receiver, Reply, Seen, refusing, until};
 use crate::world::{Actor, Measured, WorldOptions};
 
 const APP: &str = "11111111-1111-4111-8111-111111111111";
@@ -293,6 +293,49 @@ async fn a_batch_that_is_never_taken_is_dropped_in_the_end() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_asks_for_no_pause_is_not_tried_without_one() {
+    let at_once = Reply { headers: vec![("retry-after", "0".to_owned())], ..Reply::status(429) };
+    let receiver = Receiver::start(std::iter::repeat_n(at_once, 10_000)).await;
+    let rig = rig_paced(&http(&receiver), &Value::Null, TelemetryPace { gives_up_after: Duration::from_millis(300), ..pace() });
+    lines(&rig.telemetry, 0..3);
+    let counts = rig.settle().await;
+    assert_eq!(counts.dropped, 3);
+    // After 5, 15 and 35 ms, and then every 20.
+    assert!((1..=20).contains(&counts.requests), "{}", counts.requests);
+}
+
+#[tokio::test]
+async fn what_waits_follows_a_drain_to_another_exporter() {
+    let first = Receiver::start(std::iter::repeat_n(Reply::status(503), 10_000)).await;
+    let rig = rig_paced(&http(&first), &json!(["logs", "traces"]), pace());
+    lines(&rig.telemetry, 0..3);
+    until(|| !first.seen().is_empty()).await;
+    let second = Receiver::start([]).await;
+    rig.telemetry.add("drain", APP, &http(&second), &json!(["logs", "metrics"])).unwrap();
+    lines(&rig.telemetry, 3..5);
+    let counts = rig.settle().await;
+    assert_eq!((counts.sent, counts.acknowledged), (5, 5));
+    assert_eq!(second.seen().iter().flat_map(|seen| texts(&log_request(seen))).collect::<Vec<_>>(), ["0", "1", "2", "3", "4"]);
+    let signals: Vec<_> = rig.telemetry.counts().iter().map(|counts| counts.signal).collect();
+    assert_eq!(signals, [Signal::Traces, Signal::Metrics, Signal::Logs], "the one that is gone first");
+}
+
+#[tokio::test]
+async fn drains_that_are_gone_make_room() {
+    let telemetry = Telemetry::paced(Faults::new(1), world(), pace());
+    let exporter = json!({ "type": "otlphttp", "endpoint": "http://127.0.0.1:1" });
+    for drain in 0..=GONE_KEPT {
+        telemetry.add(&drain.to_string(), APP, &exporter, &json!(["logs"])).unwrap();
+        telemetry.remove(&drain.to_string());
+        tokio::task::yield_now().await;
+    }
+    let counts = telemetry.counts();
+    assert_eq!((counts.len(), counts[0].drain.as_str()), (GONE_KEPT, "1"));
+    let state = lock(&telemetry.0.state);
+    assert!(state.by_app.is_empty() && state.tasks.len() < 10, "{} tasks", state.tasks.len());
+}
+
+#[tokio::test]
 async fn a_receiver_that_restarts_gets_everything() {
     let receiver = Receiver::start([]).await;
     let rig = rig(&receiver);
@@ -389,6 +432,8 @@ async fn an_exporter_that_no_drain_can_have_is_refused() {
         (with("endpoint", json!("ftp://otel.example.com")), Value::Null, false),
         (with("endpoint", json!("")), Value::Null, false),
         (with("endpoint", json!(format!("https://otel.example.com/{}", "x".repeat(1_000)))), Value::Null, false),
+        (with("headers", json!("a: v")), Value::Null, false),
+        (with("headers", json!([["a", "v"]])), Value::Null, false),
         (with("headers", headers(21).into()), Value::Null, false),
         (with("headers", json!({ "a b": "v" })), Value::Null, false),
         (with("headers", json!({ "a": "line\nbreak" })), Value::Null, false),

@@ -20,12 +20,14 @@ use crate::faults::{Fault, Faults};
 use crate::world::{Chance, World};
 
 /// How many `notify` notices of one subscription are on their way at the same time.
-const AT_ONCE_MAX: usize = 8;
+pub(super) const AT_ONCE_MAX: usize = 8;
 
 /// One notice for one subscription.
 pub(super) struct Delivery {
     pub(super) id: String,
     pub(super) notice: Arc<Notice>,
+    /// When the event was told of: patience counts from here, also while it waits for its turn.
+    pub(super) made: Instant,
     /// As it was when the event happened.
     pub(super) subscription: Subscription,
 }
@@ -77,7 +79,7 @@ impl Deliverer {
 
     /// Tries until the notice is taken, or no more tries are due.
     async fn deliver(&self, delivery: &Delivery, counts: &Mutex<WebhookCounts>) {
-        let ends = Instant::now() + self.pace.gives_up_after;
+        let ends = delivery.made + self.pace.gives_up_after;
         let mut pause = self.pace.first_pause;
         for number in 1.. {
             let begun = lock(&self.world).now;

@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 
+use super::super::retry::tests::details;
 use super::*;
 use crate::receiver::unsigned;
 
@@ -141,7 +142,7 @@ async fn every_signal_has_its_service() {
 
 #[tokio::test]
 async fn grpc_goes_over_tls_as_well() {
-    let receiver = GrpcReceiver::over(Some(unsigned(&[b"h2"])), []).await;
+    let receiver = GrpcReceiver::over(Some(unsigned("somewhere.else", &[b"h2"]).0), []).await;
     let rig = rig_paced(&receiver.exporter(), &Value::Null, pace());
     lines(&rig.telemetry, 0..3);
     assert_eq!(rig.settle().await.acknowledged, 3);
@@ -150,13 +151,17 @@ async fn grpc_goes_over_tls_as_well() {
 #[tokio::test]
 async fn statuses_mean_what_otlp_says() {
     let status = |code: Code| Err(Status::new(code, "because"));
-    let later = Status::with_details(Code::ResourceExhausted, "because", Bytes::from_static(b"\x08\x08"));
+    let later = |seconds: i64| Err(Status::with_details(Code::ResourceExhausted, "because", details(seconds, 0).into()));
+    let silent = Err(Status::with_details(Code::ResourceExhausted, "because", Bytes::from_static(b"\x08\x08")));
     let retried = [Code::Cancelled, Code::DeadlineExceeded, Code::Aborted, Code::OutOfRange, Code::Unavailable, Code::DataLoss];
     let mut cases = vec![
         (vec![Ok(0)], 3, 0, 1, ""),
         (vec![Ok(2)], 1, 2, 1, "some"),
         (retried.map(status).to_vec(), 3, 0, 7, ""),
-        (vec![Err(later)], 3, 0, 2, ""),
+        (vec![later(0)], 3, 0, 2, ""),
+        // Longer than anybody is patient here.
+        (vec![later(3600)], 0, 3, 1, "gRPC status 8: because"),
+        (vec![silent], 0, 3, 1, "gRPC status 8: because"),
         (vec![status(Code::ResourceExhausted)], 0, 3, 1, "gRPC status 8: because"),
         (vec![status(Code::Unavailable), status(Code::InvalidArgument)], 0, 3, 2, "gRPC status 3: because"),
     ];

@@ -66,6 +66,14 @@ impl Place {
         command
     }
 
+    /// Another program in the same surroundings.
+    pub(crate) fn wrapped(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        self.surround(&mut command);
+        command.args(arguments);
+        command
+    }
+
     fn surround(&self, command: &mut Command) {
         for (name, _) in std::env::vars_os() {
             let kept = ["PATH", "HOME", "TMPDIR"];

@@ -39,7 +39,7 @@ pub(super) fn text(answers: &Answers) -> String {
          [heroku]\n\
          # A token for the Platform API: \"env:NAME\", \"file:PATH\", or the token itself. Log drains need none.\n\
          token = \"env:HEROKU_API_KEY\"\n\
-         # The apps to look after; `*` stands for any characters. Without this, all that the token can see.\n\
+         # The apps that `freshet check` looks for; `*` stands for any characters. Without this, all that the token can see.\n\
          {apps}\n\
          # Where the Platform API is.\n\
          {api_url}\n\

@@ -46,7 +46,8 @@ fn apps(input: &mut impl BufRead, output: &mut impl Write, seen: &[String], answ
         writeln!(output)?;
     }
     loop {
-        let given = line(input, output, "Apps to look after, names or patterns such as shop-*, with spaces between", "all")?;
+        let given =
+            line(input, output, "Apps that `freshet check` looks for, names or patterns such as shop-*, with spaces between", "all")?;
         let given: Vec<String> =
             given.iter().flat_map(|text| text.split([' ', ','])).filter(|word| !word.is_empty()).map(str::to_owned).collect();
         let idle: Vec<&str> = given.iter().map(String::as_str).filter(|pattern| !seen.iter().any(|name| fits(pattern, name))).collect();

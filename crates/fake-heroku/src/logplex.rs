@@ -36,7 +36,7 @@ use machine::{Acknowledged, MachineCounts};
 use sessions::{Print, Reading, Sessions, gone, past};
 use target::Target;
 
-/// What one drain has done so far. `sent` = `acknowledged` + `dropped` + `waiting`.
+/// What one drain has done so far; of a space's drain, for one of its apps. `sent` = `acknowledged` + `dropped` + `waiting`.
 ///
 /// Nobody answers a syslog drain: there, `acknowledged` is what was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -57,7 +57,7 @@ pub struct DrainCounts {
 /// What a [`Logplex`] is made from.
 #[derive(Clone, Debug)]
 pub struct LogplexOptions {
-    /// Where frame ids, session ids and the details of faults come from. With the same seed and the same drain token, frame ids repeat.
+    /// Where frame ids, session ids and the details of faults come from. With the same seed, drain token and app, frame ids repeat.
     pub seed: u64,
     /// Whether to keep what was acknowledged, for [`Logplex::acknowledged`]. It grows without a limit: for tests.
     pub record: bool,
@@ -101,7 +101,8 @@ pub struct Logplex {
 }
 
 struct State {
-    drains: BTreeMap<String, Arc<Drain>>,
+    /// By drain and app: a space's drain has several.
+    drains: BTreeMap<(String, String), Arc<Drain>>,
     by_app: HashMap<String, Vec<Arc<Drain>>>,
     /// What drains had done when they were removed.
     removed: Vec<DrainCounts>,
@@ -140,20 +141,26 @@ impl Logplex {
         self.add(id, app, url, Sender { token: token.to_owned(), is_private: false });
     }
 
-    /// The same for an app in a Private Space: requests have neither Frame-Id nor Drain-Token, and each has a connection of its own.
+    /// The same for an app in a Private Space: requests have neither Frame-Id nor Drain-Token, and each has a connection of its own. A
+    /// drain of the space itself is added once for each of its apps.
     pub fn add_private_drain(&self, id: &str, token: &str, app: &str, url: &str) {
         self.add(id, app, url, Sender { token: token.to_owned(), is_private: true });
     }
 
     /// Ends a drain; what waits is gone, and counted as dropped.
     pub fn remove_drain(&self, id: &str) {
-        let mut state = self.state();
-        let Some(drain) = state.drains.remove(id) else { return };
-        if let Some(drains) = state.by_app.get_mut(&drain.app) {
-            drains.retain(|other| !Arc::ptr_eq(other, &drain));
-        }
-        drain.close(&self.clock);
-        state.removed.push(drain.counts());
+        self.remove(|drain, _| drain == id);
+    }
+
+    /// Ends all drains of an app that is gone.
+    pub fn remove_drains_of(&self, app: &str) {
+        self.remove(|_, other| other == app);
+    }
+
+    /// Whether this drain has the lines of this app.
+    #[must_use]
+    pub fn has_drain(&self, id: &str, app: &str) -> bool {
+        self.state().drains.contains_key(&(id.to_owned(), app.to_owned()))
     }
 
     /// Takes a line in: into the history, to the sessions that follow, and into each drain's buffer. Waits for nobody.
@@ -187,10 +194,12 @@ impl Logplex {
         state.drains.values().map(|drain| drain.counts()).chain(state.removed.iter().cloned()).collect()
     }
 
-    /// What was acknowledged to a drain, in order; nothing unless [`LogplexOptions::record`] is set.
+    /// What was acknowledged to a drain, in order (of a space's drain, app by app); nothing unless [`LogplexOptions::record`] is set.
     #[must_use]
     pub fn acknowledged(&self, id: &str) -> Vec<Acknowledged> {
-        self.state().drains.get(id).map(|drain| drain.machine().acknowledged().to_vec()).unwrap_or_default()
+        let state = self.state();
+        let drains = state.drains.iter().filter(|((drain, _), _)| drain == id);
+        drains.flat_map(|(_, drain)| drain.machine().acknowledged().to_vec()).collect()
     }
 
     /// Waits until no drain has anything waiting, or `within` is over; says whether that came true.
@@ -226,19 +235,31 @@ impl Logplex {
     }
 
     fn add(&self, id: &str, app: &str, url: &str, sender: Sender) {
-        self.remove_drain(id);
+        self.remove(|drain, other| drain == id && other == app);
         let means = Means {
             dialer: self.dialer.clone(),
             faults: self.faults.clone(),
             clock: Arc::clone(&self.clock),
             request_timeout: self.options.request_timeout,
             idle_timeout: self.options.idle_timeout,
-            chance: Chance::new(self.options.seed).of(&sender.token),
+            chance: Chance::new(self.options.seed).of(&sender.token).of(app),
         };
         let drain = Arc::new(Drain::start(id, app, sender, Target::parse(url), self.options.record, means));
         let mut state = self.state();
         state.by_app.entry(app.to_owned()).or_default().push(Arc::clone(&drain));
-        state.drains.insert(id.to_owned(), drain);
+        state.drains.insert((id.to_owned(), app.to_owned()), drain);
+    }
+
+    /// Ends the drains of which this is true, by drain and app.
+    fn remove(&self, is_meant: impl Fn(&str, &str) -> bool) {
+        let mut state = self.state();
+        for (_, drain) in state.drains.extract_if(.., |(id, app), _| is_meant(id, app)).collect::<Vec<_>>() {
+            if let Some(drains) = state.by_app.get_mut(&drain.app) {
+                drains.retain(|other| !Arc::ptr_eq(other, &drain));
+            }
+            drain.close(&self.clock);
+            state.removed.push(drain.counts());
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -5,6 +5,7 @@
 mod addons;
 mod apps;
 mod config;
+mod drains;
 mod dynos;
 mod found;
 mod furnish;

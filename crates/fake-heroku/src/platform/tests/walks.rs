@@ -174,6 +174,34 @@ async fn a_webhook_tells_its_secret_once() {
 }
 
 #[tokio::test]
+async fn a_webhook_is_checked_when_it_is_made_and_when_it_is_changed() {
+    let bench = Bench::new();
+    let good = json!({ "url": "http://127.0.0.1:1/", "level": "notify", "include": ["api:app"] });
+    let made = bench.ask("POST", "/apps/shop/webhooks", good.clone()).await;
+    let path = format!("/apps/shop/webhooks/{}", made.body["id"].as_str().unwrap());
+    for wrong in [
+        json!({ "level": 5 }),
+        json!({ "level": "often" }),
+        json!({ "url": null }),
+        json!({ "include": [] }),
+        json!({ "include": [1] }),
+        json!({ "secret": 7 }),
+        json!({ "authorization": {} }),
+    ] {
+        assert_eq!(bench.ask("PATCH", &path, wrong.clone()).await.status, 422, "{wrong}");
+        let mut whole = good.clone();
+        whole.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
+        assert_eq!(bench.ask("POST", "/apps/shop/webhooks", whole).await.status, 422, "{wrong}");
+    }
+    for missing in ["url", "level", "include"] {
+        let mut partly = good.clone();
+        partly.as_object_mut().unwrap().remove(missing);
+        assert_eq!(bench.ask("POST", "/apps/shop/webhooks", partly).await.status, 422, "{missing}");
+    }
+    assert_eq!(bench.get(&path).await.body, made.body);
+}
+
+#[tokio::test]
 async fn config_vars_make_releases() {
     let bench = Bench::new();
     let email = bench.owner.email.clone();

@@ -110,7 +110,7 @@ pub(crate) struct DemoArgs {
     /// The folder for the lake and the spool; that of an earlier demo is emptied
     #[arg(long, value_name = "DIR", default_value = "./freshet-demo")]
     pub(crate) dir: PathBuf,
-    /// Where all chance comes from: the same seed tells the same story
+    /// Where all chance comes from: another seed tells another story
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub(crate) seed: u64,
     /// Apps of the company
@@ -130,12 +130,15 @@ pub(crate) struct FakeHerokuArgs {
     /// Port on 127.0.0.1; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 5858)]
     pub(crate) port: u16,
-    /// Where all chance comes from: the same seed tells the same story
+    /// Where all chance comes from: the same seed, apps, rate, speed, beginning and drains tell the same story
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Seconds of the story in one second. It begins so much earlier that it reaches the present after an hour
+    /// Seconds of the story in one second
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     pub(crate) speed: f64,
+    /// When the story begins, such as 2026-11-02T09:00:00Z; without it now, or so much earlier that an accelerated story reaches the present after an hour
+    #[arg(long, value_name = "TIME")]
+    pub(crate) begins_at: Option<jiff::Timestamp>,
     /// Apps of the company
     #[arg(long, value_name = "COUNT", default_value_t = 4)]
     pub(crate) apps: usize,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -19,7 +19,7 @@ use crate::platform::{Api, ApiOptions};
 use crate::server;
 use crate::telemetry::Telemetry;
 use crate::webhooks::Webhooks;
-use crate::world::{Action, Actor, Change, Event, Refusal, World, WorldOptions};
+use crate::world::{Action, Change, Event, Refusal, World, WorldOptions};
 
 /// How often the story is told on.
 const TELL_EVERY: Duration = Duration::from_millis(20);
@@ -39,11 +39,13 @@ pub struct FakeOptions {
     pub lines_per_second: f64,
     /// When the story begins. It never overtakes our own time; when it gets there it goes on at our speed.
     pub begins_at: Timestamp,
+    /// Whether the story waits for [`FakeHeroku::go_on`]: what is done before is done before its first line.
+    pub is_paused: bool,
     /// The only API token that is taken; without one, any is.
     pub token: Option<String>,
-    /// API requests that may be made at once; they come back at 75 a minute, as Heroku's 4,500 do.
+    /// API requests per hour; a sixtieth of it comes back each minute. Heroku has 4,500.
     pub rate_limit: u32,
-    /// The second factor that changes of the account need; without one, none is asked for.
+    /// The code that API requests must have in `Heroku-Two-Factor-Code`; without one, no second factor is asked for.
     pub two_factor: Option<String>,
     /// Whether the API is down for maintenance.
     pub maintenance: bool,
@@ -62,6 +64,7 @@ impl Default for FakeOptions {
             apps: 4,
             lines_per_second: 50.0,
             begins_at: Timestamp::now(),
+            is_paused: false,
             token: None,
             rate_limit: 4500,
             two_factor: None,
@@ -115,10 +118,14 @@ impl FakeHeroku {
         let run = u64::try_from(Timestamp::now().as_nanosecond().rem_euclid(1 << 62)).unwrap_or_default();
         let logplex = LogplexOptions { record: options.record, ..LogplexOptions::new(options.seed ^ run) };
         let logplex = Logplex::with_options(logplex, faults.clone());
+        let mut clock = StoryClock::new(options.begins_at, options.speed);
+        if options.is_paused {
+            clock.pause();
+        }
         let shared = Shared {
             webhooks: Webhooks::new(faults.clone(), Arc::clone(&world)),
             telemetry: Telemetry::new(faults.clone(), Arc::clone(&world)),
-            clock: Arc::new(Mutex::new(StoryClock::new(options.begins_at, options.speed))),
+            clock: Arc::new(Mutex::new(clock)),
             world,
             logplex,
             faults,
@@ -152,16 +159,18 @@ impl FakeHeroku {
     /// Id and name of each app.
     #[must_use]
     pub fn apps(&self) -> Vec<(String, String)> {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         lock(&self.shared.world).objects().all("app").map(|app| (text(&app["id"]), text(&app["name"]))).collect()
     }
 
-    /// Adds a log drain to an app, as `heroku drains:add` does. Answers with the drain's id.
+    /// Adds a log drain to an app (by id or name), as `heroku drains:add` does. Answers with the drain's id.
     ///
     /// # Errors
-    /// The URL is no drain's.
+    /// There is no such app, the URL is no drain's, or the app has it already.
     pub fn add_drain(&self, app: &str, url: &str) -> Result<String, Refusal> {
-        self.shared.add_drain(app, url)
+        let mut world = lock(&self.shared.world);
+        let found = world.objects().find("app", None, app).map(|app| text(&app["id"])).ok_or_else(|| Refusal::not_found("app"))?;
+        let owner = world.owner().cloned().ok_or_else(|| Refusal::not_found("account"))?;
+        world.add_log_drain(&owner, &found, url).map(|drain| text(&drain["id"]))
     }
 
     /// What each drain has done.
@@ -277,13 +286,18 @@ impl Shared {
 
     /// Begins and ends drains as their objects come and go.
     fn attach(&self, change: &Change) {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         match (change.resource, change.action) {
-            ("log-drain", Action::Create) => {
-                let app = change.app.clone().unwrap_or_default();
-                self.logplex.add_drain(&change.id, &text(&change.data["token"]), &app, &text(&change.data["url"]));
+            ("log-drain", Action::Create) => self.attach_log_drain(&change.data),
+            // Another address, or the first that somebody gives to a space's drain. A drain also changes when its app is renamed.
+            ("log-drain", Action::Update) if ["url", "_space"].iter().any(|field| change.previous.get(*field).is_some()) => {
+                self.logplex.remove_drain(&change.id);
+                self.attach_log_drain(&change.data);
             }
             ("log-drain", Action::Destroy) => self.logplex.remove_drain(&change.id),
+            ("app", Action::Create) => {
+                let drain = lock(&self.world).space_drain(&text(&change.data["space"]["id"]));
+                drain.iter().for_each(|drain| self.attach_log_drain(drain));
+            }
             ("telemetry-drain", Action::Create | Action::Update) => {
                 for app in self.covered_by(&change.data["owner"]) {
                     // The API has refused what no drain can be made of.
@@ -296,27 +310,27 @@ impl Shared {
         }
     }
 
+    /// Begins what is missing of a log drain: it may have the lines of some of its apps already.
+    fn attach_log_drain(&self, drain: &Value) {
+        let [id, token, url] = ["id", "token", "url"].map(|field| text(&drain[field]));
+        let apps: Vec<_> =
+            lock(&self.world).apps_of_drain(drain).into_iter().map(|app| (text(&app["id"]), app["space"].is_object())).collect();
+        for (app, is_private) in apps {
+            match is_private {
+                _ if self.logplex.has_drain(&id, &app) => {}
+                true => self.logplex.add_private_drain(&id, &token, &app, &url),
+                false => self.logplex.add_drain(&id, &token, &app, &url),
+            }
+        }
+    }
+
     /// The apps whose signals go to a telemetry drain: its own, or all of its space.
     fn covered_by(&self, owner: &Value) -> Vec<String> {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         if owner["type"] != "space" {
             return vec![text(&owner["id"])];
         }
         let world = lock(&self.world);
         world.objects().all("app").filter(|app| app["space"]["id"] == owner["id"]).map(|app| text(&app["id"])).collect()
-    }
-
-    pub(crate) fn add_drain(&self, app: &str, url: &str) -> Result<String, Refusal> {
-        let mut world = lock(&self.world);
-        let found = world.objects().find("app", None, app).ok_or_else(|| Refusal::not_found("app"))?.clone();
-        let owner: Actor = world.people().into_iter().next().ok_or_else(|| Refusal::not_found("account"))?;
-        let token = format!("d.{}", world.chance.uuid());
-        let fields = json!({ "url": url, "token": token, "app": { "id": found["id"], "name": found["name"] }, "addon": null });
-        let Value::Object(fields): Value = fields else { return Err(Refusal::invalid("no drain")) };
-        let fields: Map<String, Value> = fields;
-        let parent = found["id"].as_str().unwrap_or_default().to_owned();
-        let drain = world.create_plain(&owner, "log-drain", vec![parent], fields)?;
-        Ok(drain["id"].as_str().unwrap_or_default().to_owned())
     }
 }
 
@@ -324,3 +338,10 @@ impl Shared {
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests;

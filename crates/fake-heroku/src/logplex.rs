@@ -39,7 +39,7 @@ use target::Target;
 /// Removed drains whose counts are kept; one more, and the oldest goes.
 const REMOVED_KEPT: usize = 1_000;
 
-/// What one drain has done so far. `sent` = `acknowledged` + `dropped` + `waiting`.
+/// What one drain has done so far; of a space's drain, for one of its apps. `sent` = `acknowledged` + `dropped` + `waiting`.
 ///
 /// Nobody answers a syslog drain: there, `acknowledged` is what was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -60,7 +60,7 @@ pub struct DrainCounts {
 /// What a [`Logplex`] is made from.
 #[derive(Clone, Debug)]
 pub struct LogplexOptions {
-    /// Where frame ids, session ids and the details of faults come from. With the same seed and the same drain token, frame ids repeat.
+    /// Where frame ids, session ids and the details of faults come from. With the same seed, drain token and app, frame ids repeat.
     pub seed: u64,
     /// Whether to keep what was acknowledged, for [`Logplex::acknowledged`]. It grows without a limit: for tests.
     pub record: bool,
@@ -101,7 +101,8 @@ pub struct Logplex {
 }
 
 struct State {
-    drains: BTreeMap<String, Arc<Drain>>,
+    /// By drain and app: a space's drain has several.
+    drains: BTreeMap<(String, String), Arc<Drain>>,
     by_app: HashMap<String, Vec<Arc<Drain>>>,
     /// What drains had done when they were removed, [`REMOVED_KEPT`] at most.
     removed: VecDeque<DrainCounts>,
@@ -140,31 +141,27 @@ impl Logplex {
         self.add(id, app, url, Sender { token: token.to_owned(), is_private: false });
     }
 
-    /// The same for an app in a Private Space: requests have neither Frame-Id nor Drain-Token, and each has a connection of its own.
+    /// The same for an app in a Private Space: requests have neither Frame-Id nor Drain-Token, and each has a connection of its own. A
+    /// drain of the space itself is added once for each of its apps.
     pub fn add_private_drain(&self, id: &str, token: &str, app: &str, url: &str) {
         self.add(id, app, url, Sender { token: token.to_owned(), is_private: true });
     }
 
     /// Ends a drain; what waits is gone, and counted as dropped.
     pub fn remove_drain(&self, id: &str) {
-        let mut state = self.state();
-        let Some(drain) = state.drains.remove(id) else { return };
-        if let Entry::Occupied(mut drains) = state.by_app.entry(drain.app.clone()) {
-            drains.get_mut().retain(|other| !Arc::ptr_eq(other, &drain));
-            if drains.get().is_empty() {
-                drains.remove();
-            }
-        }
-        drain.close(&self.clock);
-        if state.removed.len() >= REMOVED_KEPT {
-            state.removed.pop_front();
-        }
-        state.removed.push_back(drain.counts());
+        self.remove(|drain, _| drain == id);
     }
 
-    /// Forgets the lines of an app that is gone. Its drains are removed one by one.
+    /// Ends all drains of an app that is gone, and forgets its lines.
     pub fn forget(&self, app: &str) {
+        self.remove(|_, other| other == app);
         self.state().history.forget(app);
+    }
+
+    /// Whether this drain has the lines of this app.
+    #[must_use]
+    pub fn has_drain(&self, id: &str, app: &str) -> bool {
+        self.state().drains.contains_key(&(id.to_owned(), app.to_owned()))
     }
 
     /// Takes a line in: into the history, to the sessions that follow, and into each drain's buffer. Waits for nobody.
@@ -198,10 +195,12 @@ impl Logplex {
         state.drains.values().map(|drain| drain.counts()).chain(state.removed.iter().cloned()).collect()
     }
 
-    /// What was acknowledged to a drain, in order; nothing unless [`LogplexOptions::record`] is set.
+    /// What was acknowledged to a drain, in order (of a space's drain, app by app); nothing unless [`LogplexOptions::record`] is set.
     #[must_use]
     pub fn acknowledged(&self, id: &str) -> Vec<Acknowledged> {
-        self.state().drains.get(id).map(|drain| drain.machine().acknowledged().to_vec()).unwrap_or_default()
+        let state = self.state();
+        let drains = state.drains.iter().filter(|((drain, _), _)| drain == id);
+        drains.flat_map(|(_, drain)| drain.machine().acknowledged().to_vec()).collect()
     }
 
     /// Waits until no drain has anything waiting, or `within` is over; says whether that came true.
@@ -237,19 +236,37 @@ impl Logplex {
     }
 
     fn add(&self, id: &str, app: &str, url: &str, sender: Sender) {
-        self.remove_drain(id);
+        self.remove(|drain, other| drain == id && other == app);
         let means = Means {
             dialer: self.dialer.clone(),
             faults: self.faults.clone(),
             clock: Arc::clone(&self.clock),
             request_timeout: self.options.request_timeout,
             idle_timeout: self.options.idle_timeout,
-            chance: Chance::new(self.options.seed).of(&sender.token),
+            chance: Chance::new(self.options.seed).of(&sender.token).of(app),
         };
         let drain = Arc::new(Drain::start(id, app, sender, Target::parse(url), self.options.record, means));
         let mut state = self.state();
         state.by_app.entry(app.to_owned()).or_default().push(Arc::clone(&drain));
-        state.drains.insert(id.to_owned(), drain);
+        state.drains.insert((id.to_owned(), app.to_owned()), drain);
+    }
+
+    /// Ends the drains of which this is true, by drain and app.
+    fn remove(&self, is_meant: impl Fn(&str, &str) -> bool) {
+        let mut state = self.state();
+        for (_, drain) in state.drains.extract_if(.., |(id, app), _| is_meant(id, app)).collect::<Vec<_>>() {
+            if let Entry::Occupied(mut drains) = state.by_app.entry(drain.app.clone()) {
+                drains.get_mut().retain(|other| !Arc::ptr_eq(other, &drain));
+                if drains.get().is_empty() {
+                    drains.remove();
+                }
+            }
+            drain.close(&self.clock);
+            if state.removed.len() >= REMOVED_KEPT {
+                state.removed.pop_front();
+            }
+            state.removed.push_back(drain.counts());
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

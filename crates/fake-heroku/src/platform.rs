@@ -130,8 +130,9 @@ impl Api {
         check_accept(headers)?;
         let (route, names) = self.routes.find(request.method().as_str(), path).ok_or_else(no_route)?;
         let is_free = route.path == "/account/rate-limits";
-        let remaining = if is_free { self.bucket().remaining(Instant::now()) } else { self.take_from_bucket()? };
-        let answered = match self.faults.strikes(Fault::Api429) {
+        let left = if is_free { Some(self.bucket().remaining(Instant::now())) } else { self.bucket().take(Instant::now()) };
+        let remaining = left.unwrap_or(0);
+        let answered = match left.is_none() || self.faults.strikes(Fault::Api429) {
             true => Err(rate_limited()),
             false => body_of(request).and_then(|body| {
                 let range = headers.get(RANGE).map(|range| range.to_str().unwrap_or("?"));
@@ -181,10 +182,6 @@ impl Api {
             }
             _ => Ok(()),
         }
-    }
-
-    fn take_from_bucket(&self) -> Result<u32, Refusal> {
-        self.bucket().take(Instant::now()).ok_or_else(rate_limited)
     }
 
     /// An id of our own, then the client's chain, the newest first.

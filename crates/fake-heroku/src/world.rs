@@ -102,7 +102,8 @@ impl World {
         self.do_due(to);
     }
 
-    /// Takes what has happened since the last time, in order of time.
+    /// Takes what has happened since the last time, in order of time but for 100 ms: the story goes on in steps of that length, and what
+    /// people do in a step comes before what is written in it.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
     }

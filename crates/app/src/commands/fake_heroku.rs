@@ -19,7 +19,7 @@ const STORY_SECONDS: f64 = 3600.0;
 /// Runs the verb until a signal ends it.
 ///
 /// # Errors
-/// The port is taken, or a flag names a fault that there is none of.
+/// The port is taken, a flag names a fault that there is none of, a drain has no address, or the story would begin in the future.
 pub(crate) async fn run(global: &Global, args: &FakeHerokuArgs) -> anyhow::Result<Exit> {
     let printer = Printer::new(global);
     if args.fault.iter().any(|fault| fault == "list") {
@@ -29,9 +29,13 @@ pub(crate) async fn run(global: &Global, args: &FakeHerokuArgs) -> anyhow::Resul
     let apps = fake.apps();
     for (id, name) in &apps {
         for url in &args.drain {
-            fake.add_drain(id, &url.replace("{app}", name)).with_context(|| format!("no drain can be made of {url:?}"))?;
+            fake.add_drain(id, &url.replace("{app}", name)).map_err(|refusal| {
+                let wanted = "--drain wants an address that begins with http://, https://, syslog:// or syslog+tls://, each once";
+                Failure::error(Exit::Failed, format!("{wanted}, not {url:?}: {refusal}"))
+            })?;
         }
     }
+    fake.go_on();
     if printer.is_text() {
         banner(printer, &fake, &apps, args);
     } else {
@@ -46,6 +50,10 @@ fn options(args: &FakeHerokuArgs) -> anyhow::Result<FakeOptions> {
     if !(args.speed.is_finite() && args.speed > 0.0 && args.rate.is_finite() && args.rate >= 0.0) {
         return Err(Failure::error(Exit::Failed, "--speed must be more than 0, and --rate 0 or more"));
     }
+    let now = Timestamp::now();
+    if args.begins_at.is_some_and(|begins_at| begins_at > now) {
+        return Err(Failure::error(Exit::Failed, "--begins-at must not lie in the future: the story never overtakes our own time"));
+    }
     let ahead = SignedDuration::try_from_secs_f64(STORY_SECONDS * (args.speed - 1.0).max(0.0))?;
     Ok(FakeOptions {
         listen: SocketAddr::from(([127, 0, 0, 1], args.port)),
@@ -53,7 +61,12 @@ fn options(args: &FakeHerokuArgs) -> anyhow::Result<FakeOptions> {
         speed: args.speed,
         apps: args.apps,
         lines_per_second: args.rate,
-        begins_at: Timestamp::now().checked_sub(ahead).context("--speed is beyond what a calendar holds")?,
+        begins_at: match args.begins_at {
+            Some(begins_at) => begins_at,
+            None => now.checked_sub(ahead).context("--speed is beyond what a calendar holds")?,
+        },
+        // The drains are there before the first line: else its beginning would depend on how fast this machine is.
+        is_paused: true,
         token: args.token.clone(),
         rate_limit: args.rate_limit,
         two_factor: args.two_factor.clone(),

@@ -64,16 +64,34 @@ fn a_second_demo_begins_anew_and_spares_what_is_not_its_own() {
 #[test]
 fn a_fake_heroku_answers_and_counts() {
     let place = Place::new();
-    let mut child = place.command("fake-heroku --port 0 --apps 2 --rate 100 --speed 60 --output json", &[]).spawn().unwrap();
+    let mut child = place
+        .command("fake-heroku --port 0 --apps 2 --rate 100 --speed 60 --begins-at 2026-11-02T09:00:00Z --output json", &[])
+        .spawn()
+        .unwrap();
     let mut documents = serde_json::Deserializer::from_reader(child.stdout.take().unwrap()).into_iter();
     let said: Value = documents.next().unwrap().unwrap();
     let address = said["url"].as_str().unwrap().trim_start_matches("http://").parse().unwrap();
     assert_eq!(said["apps"].as_array().unwrap().len(), 2);
     let status: Value = serde_json::from_str(&http::get(address, "/_control/status").unwrap().body).unwrap();
     assert_eq!(status["is_running"], true);
+    assert!(status["story_time"].as_str().unwrap().starts_with("2026-11-02T09:"), "{status}");
     assert_eq!(http::get(address, "/apps").unwrap().status, 401, "without a token");
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn a_drain_without_an_address_and_a_beginning_to_come_are_refused() {
+    let place = Place::new();
+    for (flags, said) in [
+        ("--drain nonsense", "http://"),
+        ("--drain http://127.0.0.1:1/x --drain http://127.0.0.1:1/x", "each once"),
+        ("--begins-at 9999-01-01T00:00:00Z", "future"),
+    ] {
+        let refused = place.run(&format!("fake-heroku --port 0 --apps 1 {flags}"), &[]);
+        assert_eq!(refused.code, Some(1), "{flags}: {refused:?}");
+        assert!(refused.stderr.contains(said), "{flags}: {}", refused.stderr);
+    }
 }
 
 #[test]

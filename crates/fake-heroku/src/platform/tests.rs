@@ -1,5 +1,6 @@
 //! The API, asked without sockets.
 
+mod belongings;
 mod protocol;
 mod shapes;
 mod walks;

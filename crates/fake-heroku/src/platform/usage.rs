@@ -41,6 +41,7 @@ fn spans(world: &World, call: &Call<'_>, is_daily: bool) -> Result<Vec<Value>, R
     let today = zoned(world.now()).date();
     let start = date_of(call.query.get("start").ok_or_else(|| Refusal::invalid("start must be specified."))?)?;
     let end = call.query.get("end").map_or(Ok(today), |end| date_of(end))?.min(today);
+    let start = if is_daily { start } else { start.first_of_month() };
     let step = if is_daily { Span::new().days(1) } else { Span::new().months(1) };
     let days = start.series(step).take_while(|day| *day <= end).take(SPANS_MAX);
     Ok(days.map(|day| span_row(world, owner, kind, day, is_daily)).collect())
@@ -88,8 +89,8 @@ fn team_row(world: &World, team: &str, day: Date, is_daily: bool) -> Value {
     let passed_days = f64::from(now.hour()) / 24.0 + if is_daily { 0.0 } else { f64::from(now.day()) - 1.0 };
     let days = if is_running { passed_days } else { days };
     let rounded = |value: f64| (value * 1_000.0).round() / 1_000.0;
-    let apps =
-        world.objects().of("app", team).filter(|app| app["created_at"].as_str().is_some_and(|made| made <= format!("{day}T99").as_str()));
+    let end = format!("{}T99", if is_daily { day } else { day.last_of_month() });
+    let apps = world.objects().of("app", team).filter(|app| app["created_at"].as_str().is_some_and(|made| made <= end.as_str()));
     let apps: Vec<_> = apps
         .map(|app| {
             let id = app["id"].as_str().unwrap_or_default();

@@ -5,6 +5,7 @@
 mod addons;
 mod apps;
 mod config;
+mod drains;
 mod dynos;
 mod found;
 mod furnish;
@@ -19,7 +20,8 @@ use super::event::{Actor, Event, Line, Refusal};
 use crate::catalogue::{api_time, blank};
 
 pub(super) use config::ConfigVars;
-pub(crate) use dynos::Scale;
+pub(crate) use dynos::{RUN_IS_UP_MS, Scale};
+pub(super) use found::{FOUNDED_DAYS, memory_gb};
 
 /// What Heroku says about a dyno: syslog's own facility, notice (a captured `State changed` line has it).
 const DYNO_PRIORITY: u8 = 45;

@@ -58,19 +58,6 @@ impl Chance {
         median * (spread * radius * angle.cos()).exp()
     }
 
-    /// How often something happens in a span in which it happens `mean` times on average.
-    pub fn times(&mut self, mean: f64) -> u64 {
-        if mean > 30.0 {
-            return (mean + mean.sqrt() * self.around(1.0, 1.0).ln()).max(0.0).round() as u64;
-        }
-        let (floor, mut product, mut times) = ((-mean).exp(), self.fraction(), 0);
-        while product > floor {
-            product *= self.fraction();
-            times += 1;
-        }
-        times
-    }
-
     /// A UUID in version 4's form.
     pub fn uuid(&mut self) -> String {
         uuid::Builder::from_random_bytes(self.stream.random()).into_uuid().to_string()

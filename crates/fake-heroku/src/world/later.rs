@@ -7,6 +7,9 @@ use super::World;
 use super::actions::fields;
 use super::event::Actor;
 
+/// The least and most milliseconds from the start of a dyno's process until it is up.
+pub(super) const BOOT_MS: (u64, u64) = (1_500, 9_000);
+
 /// Something that will happen.
 #[derive(Clone, Debug)]
 pub(super) enum Later {
@@ -99,7 +102,7 @@ impl World {
         let Some((app, name, command)) = self.dyno_of(dyno) else { return };
         let port = self.chance.between(3_000, 59_999).to_string();
         self.say_of_dyno(&app, &name, &format!("Starting process with command `{}`", command.replace("${PORT:-3000}", &port)));
-        let boot_ms = self.chance.between(1_500, 9_000);
+        let boot_ms = self.chance.between(BOOT_MS.0, BOOT_MS.1);
         self.defer(boot_ms, Later::Up { dyno: dyno.to_owned() });
     }
 

@@ -78,7 +78,7 @@ impl Objects {
     #[must_use]
     pub fn find(&self, resource: &str, parent: Option<&str>, identity: &str) -> Option<&Value> {
         if let Some(parent) = parent {
-            return self.of(resource, parent).find(|value| is_called(value, identity));
+            return self.of(resource, parent).find(|value| is_called(resource, value, identity));
         }
         let by_id = self.get(resource, identity);
         if by_id.is_some() {
@@ -88,7 +88,7 @@ impl Objects {
             let table = self.tables.get(resource)?;
             return table.objects.get(table.by_name.get(identity)?).map(|object| &object.value);
         }
-        self.all(resource).find(|value| is_called(value, identity))
+        self.all(resource).find(|value| is_called(resource, value, identity))
     }
 
     /// All objects of a resource, the oldest first.
@@ -140,7 +140,11 @@ impl Objects {
             table.by_name.insert(name.to_owned(), number);
         }
         for parent in &parents {
-            table.by_parent.entry(parent.clone()).or_default().push(number);
+            let numbers = table.by_parent.entry(parent.clone()).or_default();
+            // A team's app belongs to the team twice: as its owner, and as its team.
+            if numbers.last() != Some(&number) {
+                numbers.push(number);
+            }
         }
         table.objects.insert(number, Object { value, parents });
         id
@@ -248,9 +252,13 @@ fn key_of(value: &Value, number: u64) -> String {
 }
 
 /// The fields by which the API lets an object be called.
-const NAMES: [&str; 9] = ["id", "name", "version", "hostname", "url", "token", "email", "type", "fingerprint"];
+const NAMES: [&str; 8] = ["id", "name", "version", "hostname", "url", "token", "email", "fingerprint"];
 
-fn is_called(value: &Value, identity: &str) -> bool {
+fn is_called(resource: &str, value: &Value, identity: &str) -> bool {
+    // A process type names a formation. Dynos and teams have a type too, but there it names none of them.
+    if resource == "formation" && value["type"] == identity {
+        return true;
+    }
     let by_field = NAMES.iter().any(|name| match &value[*name] {
         Value::String(text) => text == identity,
         Value::Number(number) => {

@@ -1,13 +1,9 @@
 //! What carries an app's news away: log drains, telemetry drains, webhooks.
 
 use serde_json::{Map, Value, json};
-use url::Url;
 
-use super::{Changed, Subject, done};
+use super::{Changed, Subject, created, done};
 use crate::world::Refusal;
-
-/// What a drain's address may begin with.
-const DRAIN_SCHEMES: [&str; 4] = ["http", "https", "syslog", "syslog+tls"];
 
 /// Static headers of a telemetry drain.
 const HEADERS_MAX: usize = 20;
@@ -29,37 +25,16 @@ pub(super) fn change(subject: &mut Subject<'_>) -> Option<Changed> {
     })
 }
 
-fn drain_url(subject: &Subject<'_>) -> Result<String, Refusal> {
-    let url = subject.call.required("url")?;
-    match Url::parse(url) {
-        Ok(parsed) if DRAIN_SCHEMES.contains(&parsed.scheme()) && parsed.has_host() => Ok(url.to_owned()),
-        _ => Err(Refusal::invalid("Url is invalid.")),
-    }
-}
-
 fn add_log_drain(subject: &mut Subject<'_>) -> Changed {
-    let (app, url) = (subject.id(0), drain_url(subject)?);
-    if subject.world.objects().of("log-drain", &app).any(|drain| drain["url"] == url.as_str()) {
-        return Err(Refusal::invalid("Url has already been taken."));
-    }
-    let token = format!("d.{}", subject.world.chance.uuid());
-    subject.create("log-drain", vec![app], json!({ "url": url, "token": token, "addon": null }))
+    let (app, url) = (subject.id(0), subject.call.required("url")?);
+    subject.world.add_log_drain(&subject.by, &app, url).map(created)
 }
 
-/// A private space has one log drain, for all its apps.
 fn set_space_drain(subject: &mut Subject<'_>) -> Changed {
-    let (space, url) = (subject.id(0), drain_url(subject)?);
-    let present = subject.world.objects().of("log-drain", &space).next().and_then(|drain| drain["id"].as_str().map(str::to_owned));
-    match present {
-        Some(id) => {
-            let fields = Map::from_iter([("url".to_owned(), json!(url))]);
-            subject.world.update_plain(&subject.by, "log-drain", &id, fields).map(done)
-        }
-        None => {
-            let token = format!("d.{}", subject.world.chance.uuid());
-            subject.create("log-drain", vec![space], json!({ "url": url, "token": token }))
-        }
-    }
+    let (space, url) = (subject.id(0), subject.call.required("url")?);
+    let is_there = subject.world.objects().of("log-drain", &space).next().is_some();
+    let drain = subject.world.set_space_drain(&subject.by, &space, url)?;
+    Ok(if is_there { done(drain) } else { created(drain) })
 }
 
 fn add_telemetry_drain(subject: &mut Subject<'_>) -> Changed {
@@ -116,31 +91,43 @@ fn checked_signals(subject: &Subject<'_>) -> Result<Value, Refusal> {
 }
 
 fn add_webhook(subject: &mut Subject<'_>) -> Changed {
-    let (app, call) = (subject.id(0), subject.call);
-    let url = call.required("url")?.to_owned();
-    let include = call.body.get("include").filter(|include| include.as_array().is_some_and(|include| !include.is_empty()));
-    let include = include.cloned().ok_or_else(|| Refusal::invalid("Include must be specified."))?;
-    let level = checked_level(call.required("level")?)?;
-    let secret = call.optional("secret").map_or_else(|| subject.world.chance.hex(64), str::to_owned);
-    let authorization = call.body.get("authorization").cloned().unwrap_or_default();
-    let fields = json!({ "url": url, "include": include, "level": level, "_secret": secret, "_authorization": authorization });
-    subject.create("app-webhook", vec![app], fields)
+    let (app, mut fields) = (subject.id(0), checked_webhook(subject)?);
+    if let Some(missing) = ["url", "include", "level"].iter().find(|name| !fields.contains_key(**name)) {
+        return Err(Refusal::invalid(format!("{missing} must be specified.")));
+    }
+    if !fields.contains_key("_secret") {
+        fields.insert("_secret".to_owned(), json!(subject.world.chance.hex(64)));
+    }
+    subject.create("app-webhook", vec![app], Value::Object(fields))
 }
 
 fn change_webhook(subject: &mut Subject<'_>, id: &str) -> Changed {
-    if let Some(level) = subject.call.optional("level") {
-        checked_level(level)?;
-    }
-    let mut fields = subject.given(&["include", "level", "url"]);
-    for name in ["authorization", "secret"] {
-        fields.extend(subject.call.body.get(name).map(|value| (format!("_{name}"), value.clone())));
-    }
+    let fields = checked_webhook(subject)?;
     subject.world.update_plain(&subject.by, "app-webhook", id, fields).map(done)
 }
 
-fn checked_level(level: &str) -> Result<&str, Refusal> {
-    match level {
-        "notify" | "sync" => Ok(level),
-        _ => Err(Refusal::invalid("Level must be notify or sync.")),
+/// What the body says of a webhook, under the names by which the world keeps it. A secret that is null is none.
+fn checked_webhook(subject: &Subject<'_>) -> Result<Map<String, Value>, Refusal> {
+    let mut fields = Map::new();
+    for (name, value) in &subject.call.body {
+        let is_text = value.as_str().is_some_and(|text| !text.is_empty());
+        let (kept_as, is_good, wanted) = match name.as_str() {
+            "url" => ("url", is_text, "an address"),
+            "include" => ("include", is_list_of_texts(value), "a list of entities such as api:release"),
+            "level" => ("level", matches!(value.as_str(), Some("notify" | "sync")), "notify or sync"),
+            "secret" if value.is_null() => continue,
+            "secret" => ("_secret", is_text, "text"),
+            "authorization" => ("_authorization", is_text || value.is_null(), "text or null"),
+            _ => continue,
+        };
+        if !is_good {
+            return Err(Refusal::invalid(format!("{name} must be {wanted}.")));
+        }
+        fields.insert(kept_as.to_owned(), value.clone());
     }
+    Ok(fields)
+}
+
+fn is_list_of_texts(value: &Value) -> bool {
+    value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string))
 }

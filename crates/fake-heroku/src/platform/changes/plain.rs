@@ -49,7 +49,16 @@ const REMOVABLE: [(&str, &str); 11] = [
 
 fn remove(subject: &mut Subject<'_>, path: &str, id: &str) -> Option<Changed> {
     let (_, resource) = REMOVABLE.iter().find(|(removable, _)| *removable == path)?;
+    remove_below(subject, id);
     Some(subject.world.destroy_plain(&subject.by, resource, id).map(done))
+}
+
+/// Takes away what belongs to an object (a pipeline's couplings, tests and promotions), and what belongs to that.
+fn remove_below(subject: &mut Subject<'_>, id: &str) {
+    for (resource, id) in subject.world.objects().belongings(id) {
+        remove_below(subject, &id);
+        drop(subject.world.destroy_plain(&subject.by, resource, &id));
+    }
 }
 
 fn update(subject: &mut Subject<'_>, resource: &'static str, id: &str, names: &[&str]) -> Changed {

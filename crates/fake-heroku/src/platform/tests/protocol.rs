@@ -9,7 +9,7 @@ type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)]
 async fn refusals_have_heroku_s_words() {
     let bench = Bench::with(|options| options.token = Some("secret".to_owned()));
     let none = Value::Null;
-    let cases: [Case; 15] = [
+    let cases: [Case; 17] = [
         ("GET", "/apps", &[("authorization", "")], 401, "unauthorized"),
         ("GET", "/apps", &[("authorization", "Bearer other")], 401, "unauthorized"),
         ("GET", "/apps", &[("authorization", "Basic c2VjcmV0")], 401, "unauthorized"),
@@ -18,6 +18,8 @@ async fn refusals_have_heroku_s_words() {
         ("GET", "/apps", &[("accept", "application/vnd.heroku+json; version=2")], 406, "not_acceptable"),
         ("GET", "/apps/none", &[], 404, "not_found"),
         ("GET", "/apps/shop/releases/999", &[], 404, "not_found"),
+        ("GET", "/apps/shop/dynos/web", &[], 404, "not_found"),
+        ("GET", "/teams/enterprise", &[], 404, "not_found"),
         ("GET", "/nothing", &[], 404, "not_found"),
         ("PATCH", "/apps", &[], 404, "not_found"),
         ("GET", "/apps", &[("range", "bytes=0-99")], 416, "requested_range_not_satisfiable"),
@@ -74,6 +76,7 @@ async fn the_rate_limit_counts_all_but_itself() {
     }
     let refused = bench.get("/account").await;
     assert_eq!((refused.status, &refused.body["id"]), (429, &"rate_limit".into()));
+    assert_eq!(refused.header("ratelimit-remaining"), "0");
     assert!(refused.header("retry-after").is_empty());
     let free = bench.get("/account/rate-limits").await;
     assert_eq!((free.status, &free.body["remaining"]), (200, &0.into()));
@@ -178,7 +181,8 @@ async fn every_object_is_on_one_page() {
         }
         let shop = world.objects().find("app", None, "shop").unwrap()["id"].as_str().unwrap().to_owned();
         for number in 0..40 {
-            world.release(&bench.owner, &shop, &format!("Set A{number} config vars")).unwrap();
+            let vars = Map::from_iter([(format!("A{number}"), Value::from("1"))]);
+            world.set_config(&bench.owner, &shop, &vars).unwrap();
         }
     }
     for (path, field) in [
@@ -188,6 +192,7 @@ async fn every_object_is_on_one_page() {
         ("/apps/shop/releases", "version"),
         ("/apps/shop/releases", "id"),
         ("/teams/harbor-goods/members", "email"),
+        ("/teams/harbor-goods/apps", "name"),
     ] {
         let up = read_all(&bench, path, &format!("{field} ..")).await;
         let mut sorted = up.clone();

@@ -126,6 +126,24 @@ fn agree(object: &Value, expected: &Value) {
 }
 
 #[tokio::test]
+async fn an_app_is_changed_to_what_there_is() {
+    let bench = Bench::new();
+    let before = bench.get("/apps/shop").await.body;
+    for (body, status) in [
+        (json!({ "build_stack": null }), 422),
+        (json!({ "build_stack": 24 }), 422),
+        (json!({ "build_stack": "heroku-1" }), 404),
+        (json!({ "maintenance": "yes" }), 422),
+        (json!({ "name": "billing" }), 422),
+    ] {
+        assert_eq!(bench.ask("PATCH", "/apps/shop", body.clone()).await.status, status, "{body}");
+        assert_eq!(bench.get("/apps/shop").await.body, before);
+    }
+    let changed = bench.ask("PATCH", "/apps/shop", json!({ "build_stack": "heroku-22" })).await;
+    assert_eq!(changed.body["build_stack"]["name"], "heroku-22");
+}
+
+#[tokio::test]
 async fn a_log_drain_is_found_by_id_token_and_url() {
     let bench = Bench::new();
     let url = "https://user:pass@127.0.0.1/drain?a=b";
@@ -153,6 +171,34 @@ async fn a_webhook_tells_its_secret_once() {
     assert!(read.header("heroku-webhook-secret").is_empty());
     assert!(read.body.get("_secret").is_none());
     assert!(bench.get("/apps/shop/webhooks").await.list()[0].get("_secret").is_none());
+}
+
+#[tokio::test]
+async fn a_webhook_is_checked_when_it_is_made_and_when_it_is_changed() {
+    let bench = Bench::new();
+    let good = json!({ "url": "http://127.0.0.1:1/", "level": "notify", "include": ["api:app"] });
+    let made = bench.ask("POST", "/apps/shop/webhooks", good.clone()).await;
+    let path = format!("/apps/shop/webhooks/{}", made.body["id"].as_str().unwrap());
+    for wrong in [
+        json!({ "level": 5 }),
+        json!({ "level": "often" }),
+        json!({ "url": null }),
+        json!({ "include": [] }),
+        json!({ "include": [1] }),
+        json!({ "secret": 7 }),
+        json!({ "authorization": {} }),
+    ] {
+        assert_eq!(bench.ask("PATCH", &path, wrong.clone()).await.status, 422, "{wrong}");
+        let mut whole = good.clone();
+        whole.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
+        assert_eq!(bench.ask("POST", "/apps/shop/webhooks", whole).await.status, 422, "{wrong}");
+    }
+    for missing in ["url", "level", "include"] {
+        let mut partly = good.clone();
+        partly.as_object_mut().unwrap().remove(missing);
+        assert_eq!(bench.ask("POST", "/apps/shop/webhooks", partly).await.status, 422, "{missing}");
+    }
+    assert_eq!(bench.get(&path).await.body, made.body);
 }
 
 #[tokio::test]
@@ -216,6 +262,22 @@ async fn a_formation_is_scaled() {
     ] {
         assert_eq!(bench.ask("PATCH", path, body).await.status, status, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_dyno_that_was_replaced_keeps_its_number() {
+    let bench = Bench::new();
+    let scaled_to = async |quantity: u64| -> Vec<String> {
+        assert_eq!(bench.ask("PATCH", "/apps/shop/formation/web", json!({ "quantity": quantity })).await.status, 200);
+        let reply = bench.get("/apps/shop/dynos").await;
+        let mut names: Vec<_> = reply.list().iter().map(|dyno| dyno["name"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(scaled_to(3).await, ["web.1", "web.2", "web.3"]);
+    assert_eq!(bench.ask("DELETE", "/apps/shop/dynos/web.1", Value::Null).await.status, 202);
+    assert_eq!(scaled_to(2).await, ["web.1", "web.2"]);
+    assert_eq!(scaled_to(3).await, ["web.1", "web.2", "web.3"]);
 }
 
 #[tokio::test]
@@ -303,63 +365,6 @@ async fn a_build_that_fails_releases_nothing() {
 }
 
 #[tokio::test]
-async fn addons_come_with_vars_and_attachments() {
-    let bench = Bench::new();
-    let email = bench.owner.email.clone();
-    let made = bench.ask("POST", "/apps/shop/addons", json!({ "plan": "heroku-redis" })).await;
-    assert_eq!(
-        (made.status, &made.body["plan"]["name"], &made.body["config_vars"]),
-        (201, &"heroku-redis:mini".into(), &json!(["REDIS_URL"]))
-    );
-    let name = made.body["name"].as_str().unwrap().to_owned();
-    assert_eq!(bench.news().0[0], format!("api: Attach REDIS (@ref:{name}) by user {email}"));
-    let vars = async || bench.get("/apps/shop/config-vars").await.body["REDIS_URL"].clone();
-    assert!(vars().await.is_string());
-    let second = bench.ask("POST", "/apps/shop/addons", json!({ "plan": "heroku-postgresql:standard-0" })).await;
-    assert_eq!(second.body["config_vars"], json!(["HEROKU_POSTGRESQL_AMBER_URL"]));
-    let resolved = bench.ask("POST", "/actions/addons/resolve", json!({ "app": "shop", "addon": "REDIS" })).await;
-    assert_eq!(resolved.list()[0]["id"], made.body["id"]);
-    let attached = bench.ask("POST", "/addon-attachments", json!({ "addon": name, "app": "billing", "name": "CACHE" })).await;
-    assert_eq!(
-        (attached.status, &attached.body["app"]["name"], &attached.body["addon"]["app"]["name"]),
-        (201, &"billing".into(), &"shop".into())
-    );
-    let path = format!("/apps/shop/addons/{name}");
-    assert_eq!(bench.ask("PATCH", &path, json!({ "plan": "heroku-redis:premium-0" })).await.body["plan"]["name"], "heroku-redis:premium-0");
-    let gone = bench.ask("DELETE", &path, Value::Null).await;
-    assert_eq!((gone.status, &gone.body["state"]), (200, &"deprovisioned".into()));
-    assert_eq!(vars().await, Value::Null);
-    let attachments = bench.get("/apps/billing/addon-attachments").await;
-    assert!(attachments.list().iter().all(|attachment| attachment["name"] != "CACHE"));
-    assert_eq!(bench.ask("POST", "/apps/shop/addons", json!({ "plan": "nothing:free" })).await.status, 404);
-}
-
-#[tokio::test]
-async fn an_app_takes_everything_with_it() {
-    let bench = Bench::new();
-    let id = bench.get("/apps/shop").await.body["id"].as_str().unwrap().to_owned();
-    assert_eq!(bench.ask("DELETE", "/apps/shop", Value::Null).await.status, 200);
-    let (_, changes) = bench.news();
-    for resource in ["release", "dyno", "formation", "add-on", "add-on-attachment", "domain", "collaborator", "app", "pipeline-coupling"] {
-        assert!(changes.contains(&format!("destroy {resource}")), "{resource}");
-    }
-    let world = bench.world.lock().unwrap();
-    assert!(world.objects().belongings(&id).is_empty());
-    let mut alive: BTreeMap<(&str, Box<str>), i64> = BTreeMap::new();
-    for entry in world.objects().journal() {
-        let step = match entry.action {
-            Action::Create => 1,
-            Action::Update => 0,
-            Action::Destroy => -1,
-        };
-        *alive.entry((entry.resource, entry.id.clone())).or_default() += step;
-    }
-    for ((resource, id), count) in alive {
-        assert_eq!(count, i64::from(world.objects().get(resource, &id).is_some()), "{resource} {id}");
-    }
-}
-
-#[tokio::test]
 async fn the_journal_makes_the_objects_again() {
     let bench = Bench::new();
     bench.ask("PATCH", "/apps/shop", json!({ "name": "store", "maintenance": true })).await;
@@ -391,6 +396,11 @@ async fn usage_and_audit_are_told_by_day() {
     bench.advance(6 * 3_600);
     let later = bench.get("/teams/harbor-goods/usage/daily?start=2026-11-20&end=2026-11-22").await;
     assert!(dynos(&later) > dynos(&daily), "{} {}", dynos(&later), dynos(&daily));
+    // A month has the apps that were made in it, from whichever of its days it is asked for.
+    let month = bench.get("/teams/harbor-goods/usage/monthly?start=2026-11-20").await;
+    let row = &month.list()[0];
+    let apps: Vec<_> = row["apps"].as_array().unwrap().iter().map(|app| app["app_name"].as_str().unwrap()).collect();
+    assert_eq!((month.list().len(), &row["month"], apps), (1, &"2026-11".into(), vec!["shop", "search", "spruce"]));
     let month = bench.get("/enterprise-accounts/harbor-goods-enterprise/usage/monthly?start=2026-10").await;
     assert_eq!(month.list().iter().map(|row| row["month"].as_str().unwrap()).collect::<Vec<_>>(), ["2026-10", "2026-11"]);
     assert_eq!(bench.get("/teams/harbor-goods/usage/daily").await.status, 422);

@@ -59,7 +59,7 @@ impl World {
         self.shown("add-on", &id)
     }
 
-    /// Attaches an add-on to an app, which makes a release. Answers with the attachment.
+    /// Attaches an add-on to an app, which copies its config var and makes a release. Answers with the attachment.
     ///
     /// # Errors
     ///
@@ -68,11 +68,16 @@ impl World {
         let app_reference = self.app_reference(app)?;
         let addon_object = self.objects.get("add-on", addon).ok_or_else(|| Refusal::not_found("add-on"))?;
         let addon_name = text(addon_object, "name").to_owned();
+        let of_owner = self.config.of(text(&addon_object["app"], "id"));
+        let value = addon_object["config_vars"][0].as_str().and_then(|var| of_owner.get(var)).cloned();
         let given = json!({
             "name": name, "app": app_reference, "web_url": addon_object["web_url"],
             "addon": { "id": addon, "name": addon_name, "app": addon_object["app"] },
         });
         let attachment = self.add(by, "add-on-attachment", vec![app.to_owned(), addon.to_owned()], fields(given));
+        if let Some(value) = value {
+            self.config.set_quietly(app, &variable(name), Some(value));
+        }
         self.make_release(by, app, Wanted::described(format!("Attach {name} (@ref:{addon_name})")))?;
         self.shown("add-on-attachment", &attachment)
     }
@@ -85,7 +90,7 @@ impl World {
     pub fn detach(&mut self, by: &Actor, attachment: &str) -> Result<Value, Refusal> {
         let gone = self.remove(by, "add-on-attachment", attachment).ok_or_else(|| Refusal::not_found("add-on attachment"))?;
         let app = text(&gone["app"], "id");
-        self.config.set_quietly(app, &format!("{}_URL", text(&gone, "name")), None);
+        self.config.set_quietly(app, &variable(text(&gone, "name")), None);
         let description = format!("Detach {} (@ref:{})", text(&gone, "name"), text(&gone["addon"], "name"));
         self.make_release(by, app, Wanted::described(description))?;
         Ok(gone)
@@ -181,5 +186,9 @@ impl World {
 
 /// The config var that an add-on sets. The scheduler needs none.
 fn variable_of(service: &str, attachment: &str) -> Option<String> {
-    (service != "scheduler").then(|| format!("{attachment}_URL"))
+    (service != "scheduler").then(|| variable(attachment))
+}
+
+fn variable(attachment: &str) -> String {
+    format!("{attachment}_URL")
 }

@@ -78,7 +78,7 @@ impl World {
     ///
     /// # Errors
     ///
-    /// 404 for an app or a stack that does not exist, 422 for a name that is taken or no name.
+    /// 404 for an app or a stack that does not exist, 422 for a name that is taken, no name or no stack.
     pub fn update_app(&mut self, by: &Actor, app: &str, wanted: &Map<String, Value>) -> Result<Value, Refusal> {
         let before = self.app(app)?;
         let (name_before, stack_before) = (text(before, "name").to_owned(), text(&before["build_stack"], "name").to_owned());
@@ -95,14 +95,15 @@ impl World {
         let mut said = None;
         if wanted.contains_key("build_stack") {
             let stack = self.wanted("stack", &Map::from_iter([("stack".to_owned(), wanted["build_stack"].clone())]), None)?;
-            let name = stack.as_ref().map_or("", |stack| text(stack, "name"));
+            let stack = stack.ok_or_else(|| Refusal::invalid("Build stack must be the name or id of a stack."))?;
+            let name = text(&stack, "name");
             if name != stack_before {
                 said = Some([
                     format!("Stack changed from {stack_before} to {name} by user {}", by.email),
                     format!("Upgrade stack to {name} by user {}", by.email),
                 ]);
             }
-            changed.insert("build_stack".to_owned(), json!(stack.as_ref().map(reference)));
+            changed.insert("build_stack".to_owned(), reference(&stack));
         }
         let is_renamed = changed.contains_key("name");
         self.set(by, "app", app, changed);
@@ -123,10 +124,16 @@ impl World {
     pub fn destroy_app(&mut self, by: &Actor, app: &str) -> Result<Value, Refusal> {
         self.app(app)?;
         for (resource, id) in self.objects.belongings(app) {
-            // An add-on's attachments to other apps go with it.
             for (below, id) in self.objects.belongings(&id) {
-                self.remove(by, below, &id);
+                let is_elsewhere = self.objects.get(below, &id).is_some_and(|object| object["app"]["id"] != app);
+                // An add-on's attachments to other apps go with it, and those apps get a release without its config var.
+                if below == "add-on-attachment" && is_elsewhere {
+                    self.detach(by, &id)?;
+                } else {
+                    self.remove(by, below, &id);
+                }
             }
+            self.config.forget(&id);
             self.remove(by, resource, &id);
         }
         self.config.forget(app);

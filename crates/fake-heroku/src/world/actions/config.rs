@@ -31,8 +31,10 @@ impl ConfigVars {
         }
     }
 
-    pub(super) fn forget(&mut self, app: &str) {
-        self.of_app.remove(app);
+    /// Forgets the vars of an app or of a release.
+    pub(super) fn forget(&mut self, id: &str) {
+        self.of_app.remove(id);
+        self.of_release.remove(id);
     }
 
     pub(super) fn set_quietly(&mut self, app: &str, name: &str, value: Option<String>) {

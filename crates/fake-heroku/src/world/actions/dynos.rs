@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::World;
 use super::super::event::{Actor, Refusal};
-use super::super::later::Later;
+use super::super::later::{BOOT_MS, Later};
 use super::{fields, text};
 
 /// One process type of a formation, as somebody wants it.
@@ -20,6 +20,18 @@ pub struct Scale {
 
 /// The most dynos of one process type.
 const QUANTITY_MAX: u64 = 100;
+
+/// How long Heroku waits until it tries a crashed dyno again.
+const RETRY_MS: u64 = 10_000;
+
+/// The least and most milliseconds until the process of a one-off dyno is started.
+const RUN_START_MS: (u64, u64) = (1_000, 3_000);
+
+/// The least time for which a one-off dyno is up.
+const RUN_UP_MS: u64 = 1_000;
+
+/// After so many milliseconds a one-off dyno is up, however long it takes to boot.
+pub(crate) const RUN_IS_UP_MS: u64 = RUN_START_MS.1 + BOOT_MS.1;
 
 /// What a process type runs when no slug says so.
 const COMMANDS: [(&str, &str); 3] = [
@@ -116,7 +128,7 @@ impl World {
         self.set(&by, "dyno", &id, fields(json!({ "state": "crashed" })));
         self.say_of_dyno(app, &name, &format!("Process exited with status {status}"));
         self.say_of_dyno(app, &name, &format!("State changed from {state} to crashed"));
-        self.defer(10_000, Later::Retry { dyno: id });
+        self.defer(RETRY_MS, Later::Retry { dyno: id });
         Ok(())
     }
 
@@ -165,9 +177,9 @@ impl World {
             Some(seconds) => seconds.saturating_mul(1_000),
             None => self.chance.between(15_000, 90_000),
         };
-        let start_ms = self.chance.between(1_000, 3_000);
+        let start_ms = self.chance.between(RUN_START_MS.0, RUN_START_MS.1);
         self.defer(start_ms, Later::Start { dyno: id.clone() });
-        self.defer(run_ms.max(start_ms + 10_000), Later::End { dyno: id.clone(), status: 0 });
+        self.defer(run_ms.max(start_ms + BOOT_MS.1 + RUN_UP_MS), Later::End { dyno: id.clone(), status: 0 });
         self.shown("dyno", &id)
     }
 
@@ -225,7 +237,10 @@ impl World {
     fn fit_dynos(&mut self, by: &Actor, app: &str, formation: &Value, anew: bool) {
         let process_type = text(formation, "type");
         let quantity = usize::try_from(formation["quantity"].as_u64().unwrap_or(0)).unwrap_or(0);
-        let present: Vec<_> = self.objects.of("dyno", app).filter(|dyno| text(dyno, "type") == process_type).cloned().collect();
+        let is_meant = |dyno: &&Value| text(dyno, "type") == process_type;
+        let mut present: Vec<_> = self.objects.of("dyno", app).filter(is_meant).cloned().collect();
+        // They are in the order of creation, in which a dyno that was replaced is the last one.
+        present.sort_by_key(|dyno| number_of(text(dyno, "name")));
         for dyno in present.iter().skip(quantity) {
             self.stop(by, app, dyno);
         }
@@ -234,8 +249,10 @@ impl World {
                 self.replace(by, app, dyno, "Restarting");
             }
         }
-        for number in present.len()..quantity {
-            let name = self.dyno_name(app, process_type, number as u64 + 1);
+        let taken: Vec<u64> = present.iter().filter_map(|dyno| number_of(text(dyno, "name"))).collect();
+        let missing = quantity.saturating_sub(present.len());
+        for number in (1..).filter(|number| !taken.contains(number)).take(missing) {
+            let name = self.dyno_name(app, process_type, number);
             if self.boot(by, app, formation, &name, 1_000).is_ok() {
                 self.say_of_dyno(app, &name, "State changed from created to starting");
             }
@@ -261,8 +278,7 @@ impl World {
         self.say_of_dyno(app, name, &format!("State changed from {state} to starting"));
         let stopped_ms = self.shut_down(app, name);
         self.remove(by, "dyno", text(dyno, "id"));
-        let number = name.rsplit('.').next().and_then(|number| number.parse().ok()).unwrap_or(1);
-        let name = self.dyno_name(app, process_type, number);
+        let name = self.dyno_name(app, process_type, number_of(name).unwrap_or(1));
         // A refusal can only come from an app that is gone.
         drop(self.boot(by, app, &formation, &name, stopped_ms));
     }
@@ -321,6 +337,11 @@ impl World {
         let size = self.objects.all("dyno-size").find(|size| text(size, "name").eq_ignore_ascii_case(name) || text(size, "id") == name);
         size.map(super::reference).ok_or_else(|| Refusal::not_found("dyno size"))
     }
+}
+
+/// The number of `web.3`. Fir's names have none.
+fn number_of(name: &str) -> Option<u64> {
+    name.rsplit_once('.')?.1.parse().ok()
 }
 
 /// `web@3:Standard-2X`

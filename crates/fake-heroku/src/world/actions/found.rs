@@ -9,7 +9,7 @@ use super::{fields, text};
 use crate::catalogue::api_time;
 
 /// How long before the story the company was founded.
-const FOUNDED_DAYS: i64 = 400;
+pub(in super::super) const FOUNDED_DAYS: i64 = 400;
 
 const PEOPLE: [&str; 12] = ["ada", "bjarne", "chidi", "dolores", "emeka", "farah", "goran", "hanna", "irina", "jonas", "kavita", "lucia"];
 const PEOPLE_COUNT: usize = 5;
@@ -39,6 +39,11 @@ const DYNO_SIZES: [(&str, f64, u64, u64, &str, bool); 12] = [
     ("dyno-4c-16gb", 16.0, 4, 50_000, "fir", true),
 ];
 
+/// The memory of a dyno size in GB, where there is such a size.
+pub(in super::super) fn memory_gb(size: &str) -> Option<f64> {
+    DYNO_SIZES.iter().find(|(name, ..)| *name == size).map(|(_, memory, ..)| *memory)
+}
+
 /// Name, what people call it, and its plans with their monthly prices in US cents, the default one first.
 type Service = (&'static str, &'static str, &'static [(&'static str, u64)]);
 
@@ -65,8 +70,8 @@ impl World {
         let names = PEOPLE.iter().cycle().skip(first).take(PEOPLE_COUNT);
         self.people = names.map(|name| Actor { id: chance.uuid(), email: format!("{name}@example.com") }).collect();
         if let Some(owner) = self.owner().cloned() {
-            self.found_offers(&owner);
-            self.found_services(&owner);
+            self.found_offers();
+            self.found_services();
             self.found_accounts(&owner);
             let team = self.found_team(&owner);
             self.found_spaces(&owner, &team);
@@ -82,7 +87,7 @@ impl World {
         self.objects.get(resource, &id).cloned().unwrap_or_default()
     }
 
-    fn found_offers(&mut self, _owner: &Actor) {
+    fn found_offers(&mut self) {
         for (name, state, is_default) in [("heroku-22", "public", false), ("heroku-24", "public", true), ("cnb", "public", false)] {
             self.put("stack", &[], json!({ "name": name, "state": state, "default": is_default }));
         }
@@ -120,7 +125,7 @@ impl World {
         }
     }
 
-    fn found_services(&mut self, _owner: &Actor) {
+    fn found_services(&mut self) {
         for (name, human_name, plans) in SERVICES {
             let given = json!({ "name": name, "human_name": human_name, "state": "ga", "supports_multiple_installations": true, "supports_sharing": true });
             let service = self.put("add-on-service", &[], given);

@@ -25,16 +25,6 @@ impl Wanted {
 const SHORT_COMMIT: usize = 8;
 
 impl World {
-    /// A release with this description; dynos restart. Answers with the release.
-    ///
-    /// # Errors
-    ///
-    /// 404 for an app that does not exist.
-    pub fn release(&mut self, by: &Actor, app: &str, description: &str) -> Result<Value, Refusal> {
-        let release = self.make_release(by, app, Wanted::described(description.to_owned()))?;
-        self.shown("release", &release)
-    }
-
     /// A release of a slug that is there already: what `POST /apps/{app}/releases` with a `slug` does.
     ///
     /// # Errors

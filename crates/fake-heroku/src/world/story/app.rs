@@ -27,6 +27,8 @@ pub(super) struct App {
     pub(super) stores: Vec<Store>,
     /// Its current release.
     pub(super) version: u64,
+    /// The latest release that was bad.
+    pub(super) bad_version: u64,
     /// How the present release's service times compare with what is usual.
     pub(super) pace: f64,
     /// What it suffers from.
@@ -119,6 +121,7 @@ impl App {
             dynos: Vec::new(),
             stores: Vec::new(),
             version: 0,
+            bad_version: 0,
             pace: 1.0,
             troubles: Troubles::default(),
             is_in_maintenance: false,
@@ -229,6 +232,7 @@ impl App {
             // A rollback brings the old pace back only by chance; nobody compares that closely.
             self.pace = self.chance.of(&self.version.to_string()).around(1.0, 0.1);
             if self.troubles.bad_release {
+                self.bad_version = self.version;
                 agenda.add(now + self.chance.between(5, 8).cast_signed() * MINUTE, Task::Rollback(place));
             }
         } else if description.starts_with("Rollback") {

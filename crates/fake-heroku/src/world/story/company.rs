@@ -7,7 +7,7 @@ use super::app::{App, News, text};
 use super::kinds::{KINDS, Kind};
 use super::text::moment;
 use super::{curve, database_log, gauges, request, stores, voices};
-use crate::world::actions::Scale;
+use crate::world::actions::{FOUNDED_DAYS, Scale};
 use crate::world::event::{Action, Actor};
 use crate::world::{Chance, World, WorldOptions};
 
@@ -51,6 +51,9 @@ const COMPANIES: [&str; 12] = [
 
 /// The second, third, … app of a kind is called so.
 const SUFFIXES: [&str; 5] = ["", "-eu", "-staging", "-us", "-beta"];
+
+/// How many days before the story an app was made: after the company was founded.
+const APP_DAYS: (u64, u64) = (60, FOUNDED_DAYS.unsigned_abs() - 1);
 
 /// The part of all lines that may be written by the clock and not by traffic.
 const BACKGROUND_MAX: f64 = 0.35;
@@ -231,7 +234,7 @@ pub(super) fn stranger(app: &Value, chance: &mut Chance) -> Profile {
 }
 
 fn history(profile: &Profile, rank: usize, begins: i64, people: usize, chance: &mut Chance, deeds: &mut Vec<(i64, usize, Deed)>) {
-    let days = chance.between(60, 700);
+    let days = chance.between(APP_DAYS.0, APP_DAYS.1);
     let born = begins - days.cast_signed() * 24 * HOUR;
     let mut at = born;
     let mut add = |at: i64, deed: Deed| deeds.push((at, rank, deed));

@@ -3,6 +3,7 @@
 use super::agenda::{Origin, Pen};
 use super::app::App;
 use crate::world::Chance;
+use crate::world::actions::memory_gb;
 use crate::world::event::Measured;
 
 /// Seconds between two measurements, as Heroku makes them.
@@ -133,16 +134,9 @@ pub(super) fn measure(app: &mut App, place: usize, at: i64, busy: f64, pen: &mut
     memory
 }
 
-/// The memory of a dyno size, in MB, as Heroku's dyno types page gives it.
+/// The memory of a dyno size, in MB; of one that does not exist, that of the smallest.
 fn quota_mb(size: &str) -> f64 {
-    let gigabytes = |size: &str| size.rsplit_once('-').and_then(|(_, memory)| memory.strip_suffix("gb")?.parse::<f64>().ok());
-    match size {
-        "Standard-2X" => 1024.0,
-        "Performance-M" => 2560.0,
-        "Performance-L" => 14_336.0,
-        // Fir's are called `dyno-2c-4gb`.
-        size => gigabytes(size).map_or(512.0, |gigabytes| gigabytes * 1024.0),
-    }
+    1024.0 * memory_gb(size).unwrap_or(0.5)
 }
 
 #[cfg(test)]
@@ -174,9 +168,15 @@ mod tests {
 
     #[test]
     fn sizes_have_their_quota() {
-        for (size, expected) in
-            [("Standard-1X", 512.0), ("Standard-2X", 1024.0), ("Performance-L", 14_336.0), ("dyno-2c-4gb", 4096.0), ("", 512.0)]
-        {
+        for (size, expected) in [
+            ("Standard-1X", 512.0),
+            ("Standard-2X", 1024.0),
+            ("Performance-L", 14_336.0),
+            ("Private-S", 1024.0),
+            ("Private-M", 2560.0),
+            ("dyno-4c-16gb", 16_384.0),
+            ("", 512.0),
+        ] {
             assert!((quota_mb(size) - expected).abs() < 0.1, "{size}");
         }
     }

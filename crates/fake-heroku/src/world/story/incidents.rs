@@ -2,6 +2,7 @@
 
 use super::Story;
 use super::agenda::{MINUTE, SECOND, Task, seconds};
+use super::app::{App, Troubles};
 use super::people::{on_call, version_before};
 use crate::world::World;
 
@@ -65,7 +66,7 @@ impl Story {
         if !app.troubles.bad_release {
             return;
         }
-        if let (Some(by), Some(version)) = (on_call(world), version_before(world, &app.id, app.version)) {
+        if let (Some(by), Some(version)) = (on_call(world), version_before(world, &app.id, app.bad_version)) {
             _ = world.rollback(&by, &app.id, version);
         }
     }
@@ -81,24 +82,25 @@ impl Story {
         }
     }
 
-    /// The app that it happens to: a large one, in which it shows, and one that has no trouble yet.
+    /// The app that it happens to: a large one, in which it shows, and one that has no trouble yet. The first of each kind come to
+    /// a company of one or two apps as well: there an app may have two troubles.
     fn victim(&mut self, trouble: Trouble) -> Option<usize> {
-        let fits = |place: &usize| {
-            let app = &self.apps[*place];
-            !app.is_gone
-                && app.troubles == super::app::Troubles::default()
-                && match trouble {
-                    Trouble::BadRelease => true,
-                    Trouble::Leak => app.profile.has_runtime_metrics,
-                    Trouble::Database => app.stores.iter().any(|store| store.is_postgres),
-                }
+        let is_first = self.incidents <= FIRST.len();
+        let can_have = |app: &App| match trouble {
+            Trouble::BadRelease => true,
+            Trouble::Leak => app.profile.has_runtime_metrics,
+            Trouble::Database => app.stores.iter().any(|store| store.is_postgres),
         };
-        let mut fitting: Vec<usize> = (0..self.apps.len()).filter(fits).take(4).collect();
+        let fits = |place: &usize| !self.apps[*place].is_gone && can_have(&self.apps[*place]);
+        let is_well = |place: &usize| self.apps[*place].troubles == Troubles::default();
+        let mut fitting: Vec<usize> = (0..self.apps.len()).filter(fits).filter(is_well).take(4).collect();
+        if is_first && fitting.is_empty() {
+            fitting.extend((0..self.apps.len()).find(fits));
+        }
         // The shop is kept for its checkout, where there is another.
         if trouble != Trouble::BadRelease && fitting.len() > 1 {
             fitting.retain(|place| *place != 0);
         }
-        let is_first = self.incidents <= FIRST.len();
         if is_first { fitting.first().copied() } else { (!fitting.is_empty()).then(|| *self.chance.one_of(&fitting)) }
     }
 }

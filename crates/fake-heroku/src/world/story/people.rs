@@ -8,7 +8,7 @@ use super::app::{Dyno, DynoState, running, text};
 use super::kinds::Voice;
 use super::{curve, traces};
 use crate::world::World;
-use crate::world::actions::Scale;
+use crate::world::actions::{RUN_IS_UP_MS, Scale};
 use crate::world::event::Actor;
 
 /// So many apps are big enough to be scaled by the hour.
@@ -66,7 +66,7 @@ impl Story {
         if is_scheduled {
             let (app, name) = (&self.apps[place].id, text(&dyno, "name"));
             self.pen.text.put(command).put(": started");
-            self.pen.end(at + 13 * SECOND, app, Origin::PROGRAM, name);
+            self.pen.end(at + (RUN_IS_UP_MS.cast_signed() + 1_000) * SECOND / 1_000, app, Origin::PROGRAM, name);
             self.pen.text.put("level=info task=\"").put(command).put("\" done=").number(self.chance.between(0, 900)).put(" failed=0");
             self.pen.end(at + (lasts.cast_signed() - 1) * SECOND, app, Origin::PROGRAM, name);
         }
@@ -169,13 +169,13 @@ impl Story {
     }
 }
 
-/// The version of the last deploy before the present release to which one can go back.
-pub(super) fn version_before(world: &World, app: &str, current: u64) -> Option<u64> {
+/// The version of the last deploy before a release to which one can go back.
+pub(super) fn version_before(world: &World, app: &str, bad: u64) -> Option<u64> {
     let versions = world
         .objects
         .of("release", app)
         .filter(|release| text(release, "description").starts_with("Deploy") && release["slug"].is_object());
-    versions.filter_map(|release| release["version"].as_u64()).filter(|version| *version < current).max()
+    versions.filter_map(|release| release["version"].as_u64()).filter(|version| *version < bad).max()
 }
 
 /// The owner, who is called when something is wrong.

@@ -86,7 +86,7 @@ static BOOT: RouterError = error("H20", "error", "App boot timeout", 503, Reache
 static MAINTENANCE: RouterError = error("H80", "info", "Maintenance mode", 503, Reached::No, 0.0);
 static BLANK: RouterError = error("H81", "info", "Blank app", 502, Reached::No, 0.0);
 /// What happens to a request in an app in good health.
-static BY_CHANCE: [RouterError; 13] = [
+static BY_CHANCE: [RouterError; 15] = [
     error("H13", "error", "Connection closed without response", 503, Reached::Yes, 90.0),
     error("H15", "error", "Idle connection", 503, Reached::Yes, 8.0),
     error("H17", "error", "Poorly formatted HTTP response", 503, Reached::Yes, 4.0),
@@ -100,6 +100,8 @@ static BY_CHANCE: [RouterError; 13] = [
     RouterError { sock: "client", ..error("H27", "warning", "Client Request Interrupted", 499, Reached::Yes, 700.0) },
     error("H28", "warning", "Client Connection Idle", 499, Reached::Yes, 10.0),
     error("H99", "error", "Platform error", 503, Reached::No, 0.5),
+    error("H22", "error", "Connection limit reached", 503, Reached::No, 1.0),
+    error("H31", "error", "Misdirected Request", 421, Reached::No, 1.0),
 ];
 
 /// Lets a request come in, and writes all that is logged of it.

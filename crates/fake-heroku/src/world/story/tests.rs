@@ -239,6 +239,29 @@ fn a_bad_release_slows_the_checkout_until_it_is_taken_back() {
 }
 
 #[test]
+fn a_rollback_goes_back_behind_the_bad_release_whatever_was_released_since() {
+    let begins_at = BEGINS.parse().unwrap();
+    let mut world = World::new(&WorldOptions { seed: 8, apps: 2, begins_at, lines_per_second: 2.0 });
+    let bad = |world: &World| {
+        let app = world.story.as_ref()?.apps.iter().find(|app| app.troubles.bad_release)?;
+        Some((app.id.clone(), app.version))
+    };
+    let (app, version) = (0..60)
+        .find_map(|_| {
+            go_on(&mut world, 10 * SECOND);
+            bad(&world)
+        })
+        .unwrap();
+    let owner = world.owner().cloned().unwrap();
+    world.set_config(&owner, &app, &[("RETRIES".to_owned(), json!("3"))].into_iter().collect()).unwrap();
+    go_on(&mut world, 9 * MINUTE);
+    let releases: Vec<String> =
+        world.objects.of("release", &app).map(|release| release["description"].as_str().unwrap().to_owned()).collect();
+    let rolled_back_to: u64 = releases.iter().find_map(|description| description.strip_prefix("Rollback to v")?.parse().ok()).unwrap();
+    assert!(rolled_back_to < version, "the bad one is v{version}: {releases:?}");
+}
+
+#[test]
 fn a_crowded_database_is_seen_from_all_sides() {
     let seen = |is_crowded: bool| {
         let mut world = calm_world(9, 1, 300.0);

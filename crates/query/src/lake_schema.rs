@@ -5,8 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use freshet_destinations::delta::Lake;
+
+use crate::delta_table::FilesOfTable;
 
 /// Opens a table when a statement first names it: a lake has more tables than a statement, and opening reads the log.
 pub(crate) struct LakeSchema {
@@ -39,9 +42,10 @@ impl SchemaProvider for LakeSchema {
             return Ok(None);
         }
         let Some(table) = self.lake.load(name).await.map_err(|error| DataFusionError::External(Box::new(error)))? else { return Ok(None) };
-        let store = table.log_store().root_object_store(None);
-        self.runtime.register_object_store(table.log_store().root_url(), store);
-        Ok(Some(table.table_provider().await?))
+        // Each table's files are reached below a name of their own, so that their paths are those in the log.
+        let place = ObjectStoreUrl::parse(format!("table://{name}"))?;
+        self.runtime.register_object_store(place.as_ref(), table.object_store());
+        Ok(Some(Arc::new(FilesOfTable::new(name, &table, place)?)))
     }
 
     fn table_exist(&self, name: &str) -> bool {

@@ -3,6 +3,7 @@
 //! The only crate that compiles DataFusion. It reads: statements that would change a table are refused.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod delta_table;
 mod lake_schema;
 
 use std::sync::Arc;

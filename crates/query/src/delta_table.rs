@@ -3,13 +3,18 @@
 //! delta-rs has a table provider of its own. It would make delta-rs wait for DataFusion wherever either is compiled, and bring
 //! DataFusion's writers along; reading takes no more than this.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Schema, SchemaRef};
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{Array as _, ArrayRef, BooleanArray, TimestampMicrosecondArray, UInt64Array};
+use arrow_schema::{DataType, FieldRef, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
-use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
+use datafusion::common::{Column, DFSchema, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
@@ -18,14 +23,16 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::object_store::ObjectMeta;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use deltalake_core::DeltaTable;
 use deltalake_core::kernel::LogicalFileView;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// Microseconds by which the largest timestamp of a file may be cut: statistics have milliseconds.
 const STATISTICS_CUT_US: i64 = 999;
@@ -38,8 +45,39 @@ pub(crate) struct FilesOfTable {
     schema: SchemaRef,
     /// Those in the files, and then those in the folders' names.
     layout: TableSchema,
-    files: Vec<PartitionedFile>,
+    files: Vec<File>,
     rows: Precision<usize>,
+}
+
+/// A file, and what the log says of it.
+#[derive(Debug)]
+struct File {
+    file: PartitionedFile,
+    /// The columns that are in its folder's name.
+    folders: HashMap<String, ScalarValue>,
+    /// Its statistics, as JSON.
+    statistics: Option<String>,
+}
+
+impl File {
+    fn new(file: &LogicalFileView, layout: &TableSchema) -> Result<Self> {
+        let meta = ObjectMeta {
+            location: file.object_store_path(),
+            last_modified: file.modification_datetime().map_err(external)?,
+            size: u64::try_from(file.size()).unwrap_or_default(),
+            e_tag: None,
+            version: None,
+        };
+        let mut values = file.partition_values_map();
+        let value = |field: &FieldRef| match values.remove(field.name()).flatten() {
+            Some(text) => ScalarValue::try_from_string(text, field.data_type()),
+            None => ScalarValue::try_from(field.data_type()),
+        };
+        let columns = layout.table_partition_cols();
+        let values = columns.iter().map(value).collect::<Result<Vec<_>>>()?;
+        let folders = columns.iter().map(|field| field.name().clone()).zip(values.iter().cloned()).collect();
+        Ok(Self { file: PartitionedFile::new_from_meta(meta).with_partition_values(values), folders, statistics: file.stats() })
+    }
 }
 
 impl FilesOfTable {
@@ -59,17 +97,30 @@ impl FilesOfTable {
         let in_folders: Vec<_> =
             partitions.iter().map(|name| schema.field_with_name(name).cloned().map(Arc::new)).collect::<std::result::Result<_, _>>()?;
         let layout = TableSchema::builder(Arc::new(Schema::new(in_files))).with_table_partition_cols(in_folders).build();
-        let mut files = Vec::new();
+        let (mut files, mut rows) = (Vec::new(), Some(0));
         for file in state.log_data().iter() {
             if file.deletion_vector_descriptor().is_some() {
                 let fix = "purge them with the engine that wrote them: REORG TABLE … APPLY (PURGE) in Spark";
                 return Err(unreadable(name, "some of its rows are deleted by deletion vectors", fix));
             }
-            files.push(partitioned_file(&file, &layout)?);
+            rows = rows.zip(file.num_records()).map(|(rows, more)| rows + more);
+            files.push(File::new(&file, &layout)?);
         }
-        let rows = |file: &PartitionedFile| file.statistics.as_ref().and_then(|statistics| statistics.num_rows.get_value().copied());
-        let rows = files.iter().map(rows).sum::<Option<usize>>().map_or(Precision::Absent, Precision::Exact);
+        let rows = rows.map_or(Precision::Absent, Precision::Exact);
         Ok(Self { store, schema: Arc::new(schema), layout, files, rows })
+    }
+
+    /// The files that may have rows for which all of `filters` are true.
+    fn files(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<PartitionedFile>> {
+        let all = || self.files.iter().map(|file| file.file.clone()).collect();
+        let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(all()) };
+        let filter = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(&self.schema))?)?;
+        let predicate = PruningPredicateBuilder::new().with_file_schema(Arc::clone(&self.schema)).try_build(filter)?;
+        if predicate.always_true() {
+            return Ok(all());
+        }
+        let may_match = predicate.prune(&Told::new(self))?;
+        Ok(self.files.iter().zip(may_match).filter(|(_, may_match)| *may_match).map(|(file, _)| file.file.clone()).collect())
     }
 
     /// Where a column of the table's order is in the layout.
@@ -92,19 +143,21 @@ impl TableProvider for FilesOfTable {
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let wanted: Vec<usize> = projection.map_or_else(|| (0..self.schema.fields().len()).collect(), Clone::clone);
-        if self.files.is_empty() {
+        let files = self.files(state, filters)?;
+        if files.is_empty() {
             return Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(&wanted)?))));
         }
         let places = wanted.into_iter().map(|index| self.place(index)).collect::<Result<Vec<_>>>()?;
-        let statistics = Statistics { num_rows: self.rows, ..Statistics::new_unknown(self.layout.table_schema()) };
+        let rows = if files.len() == self.files.len() { self.rows } else { Precision::Absent };
+        let statistics = Statistics { num_rows: rows, ..Statistics::new_unknown(self.layout.table_schema()) };
         let format = ParquetFormat::default().with_options(state.table_options().parquet.clone());
-        // Filters reach the files by DataFusion's own rule, which compares them with each file's statistics before it opens one.
+        // Filters also reach the files by a rule of DataFusion's, which skips row groups and pages.
         let scan = FileScanConfigBuilder::new(self.store.clone(), format.file_source(self.layout.clone()))
-            .with_file_groups(FileGroup::new(self.files.clone()).split_files(state.config().target_partitions()))
+            .with_file_groups(FileGroup::new(files).split_files(state.config().target_partitions()))
             .with_statistics(statistics)
             .with_projection_indices(Some(places))?
             .with_limit(limit)
@@ -117,52 +170,69 @@ impl TableProvider for FilesOfTable {
     }
 }
 
-fn partitioned_file(file: &LogicalFileView, layout: &TableSchema) -> Result<PartitionedFile> {
-    let meta = ObjectMeta {
-        location: file.object_store_path(),
-        last_modified: file.modification_datetime().map_err(external)?,
-        size: u64::try_from(file.size()).unwrap_or_default(),
-        e_tag: None,
-        version: None,
-    };
-    let mut values = file.partition_values_map();
-    let value = |field: &arrow_schema::FieldRef| match values.remove(field.name()).flatten() {
-        Some(text) => ScalarValue::try_from_string(text, field.data_type()),
-        None => ScalarValue::try_from(field.data_type()),
-    };
-    let partition_values = layout.table_partition_cols().iter().map(value).collect::<Result<Vec<_>>>()?;
-    let mut statistics = statistics(file, layout.file_schema());
-    statistics.column_statistics.extend(partition_values.iter().map(|value| of_folder(value, statistics.num_rows)));
-    let mut partitioned = PartitionedFile::new_from_meta(meta).with_partition_values(partition_values);
-    partitioned.statistics = Some(Arc::new(statistics));
-    Ok(partitioned)
+/// What the log says of the files, for the columns that a filter names.
+struct Told<'a> {
+    schema: &'a SchemaRef,
+    files: Vec<ToldOfFile<'a>>,
 }
 
-/// What is known of a column that has one value in all of a file's rows.
-fn of_folder(value: &ScalarValue, rows: Precision<usize>) -> ColumnStatistics {
-    if value.is_null() {
-        return ColumnStatistics { null_count: rows, ..ColumnStatistics::new_unknown() };
-    }
-    let known = Precision::Exact(value.clone());
-    ColumnStatistics { null_count: Precision::Exact(0), min_value: known.clone(), max_value: known, ..ColumnStatistics::new_unknown() }
+struct ToldOfFile<'a> {
+    folders: &'a HashMap<String, ScalarValue>,
+    statistics: Value,
 }
 
-/// What the log says of the columns in a file. Bounds are taken for bounds only: writers cut long text, and microseconds.
-fn statistics(file: &LogicalFileView, schema: &Schema) -> Statistics {
-    let mut statistics = Statistics::new_unknown(schema);
-    statistics.total_byte_size = usize::try_from(file.size()).map_or(Precision::Absent, Precision::Inexact);
-    let Some(Value::Object(told)) = file.stats().and_then(|text| serde_json::from_str(&text).ok()) else { return statistics };
-    let number = |value: Option<&Value>| value.and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok());
-    statistics.num_rows = number(told.get("numRecords")).map_or(Precision::Absent, Precision::Exact);
-    let of = |kind: &str| told.get(kind).and_then(Value::as_object);
-    let (least, most, nulls) = (of("minValues"), of("maxValues"), of("nullCount"));
-    for (field, column) in schema.fields().iter().zip(&mut statistics.column_statistics) {
-        let bound = |bounds: Option<&Map<String, Value>>| bounds.and_then(|bounds| scalar(bounds.get(field.name())?, field.data_type()));
-        column.null_count = number(nulls.and_then(|nulls| nulls.get(field.name()))).map_or(Precision::Absent, Precision::Exact);
-        column.min_value = bound(least).map_or(Precision::Absent, Precision::Inexact);
-        column.max_value = bound(most).map(widened).map_or(Precision::Absent, Precision::Inexact);
+impl<'a> Told<'a> {
+    fn new(table: &'a FilesOfTable) -> Self {
+        let statistics = |text: Option<&String>| text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let of_file = |file: &'a File| ToldOfFile { folders: &file.folders, statistics: statistics(file.statistics.as_ref()) };
+        Self { schema: &table.schema, files: table.files.iter().map(of_file).collect() }
     }
-    statistics
+
+    /// A bound of `column` in each file; bounds are taken for bounds only, since writers cut long text, and microseconds.
+    fn bounds(&self, column: &Column, kind: &str) -> Option<ArrayRef> {
+        let data_type = self.schema.field_with_name(&column.name).ok()?.data_type();
+        let unknown = ScalarValue::try_from(data_type).ok()?;
+        let bound = |file: &ToldOfFile<'_>| match file.folders.get(&column.name) {
+            Some(value) => value.clone(),
+            None => scalar(&file.statistics[kind][&column.name], data_type).unwrap_or_else(|| unknown.clone()),
+        };
+        ScalarValue::iter_to_array(self.files.iter().map(bound)).ok()
+    }
+}
+
+impl PruningStatistics for Told<'_> {
+    fn min_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.bounds(column, "minValues")
+    }
+
+    fn max_values(&self, column: &Column) -> Option<ArrayRef> {
+        let bounds = self.bounds(column, "maxValues")?;
+        let DataType::Timestamp(TimeUnit::Microsecond, zone) = bounds.data_type().clone() else { return Some(bounds) };
+        let moments: TimestampMicrosecondArray =
+            bounds.as_primitive::<TimestampMicrosecondType>().unary(|at: i64| at.saturating_add(STATISTICS_CUT_US));
+        Some(Arc::new(moments.with_timezone_opt(zone)))
+    }
+
+    fn num_containers(&self) -> usize {
+        self.files.len()
+    }
+
+    fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
+        let count = |file: &ToldOfFile<'_>| match file.folders.get(&column.name) {
+            Some(value) if value.is_null() => file.statistics["numRecords"].as_u64(),
+            Some(_) => Some(0),
+            None => file.statistics["nullCount"][&column.name].as_u64(),
+        };
+        Some(Arc::new(self.files.iter().map(count).collect::<UInt64Array>()))
+    }
+
+    fn row_counts(&self) -> Option<ArrayRef> {
+        Some(Arc::new(self.files.iter().map(|file| file.statistics["numRecords"].as_u64()).collect::<UInt64Array>()))
+    }
+
+    fn contained(&self, _: &Column, _: &HashSet<ScalarValue>) -> Option<BooleanArray> {
+        None
+    }
 }
 
 fn scalar(value: &Value, data_type: &DataType) -> Option<ScalarValue> {
@@ -173,15 +243,6 @@ fn scalar(value: &Value, data_type: &DataType) -> Option<ScalarValue> {
         Value::Null | Value::Array(_) | Value::Object(_) => return None,
     };
     ScalarValue::try_from_string(text, data_type).ok().filter(|value| !value.is_null())
-}
-
-fn widened(value: ScalarValue) -> ScalarValue {
-    match value {
-        ScalarValue::TimestampMicrosecond(Some(at), zone) => {
-            ScalarValue::TimestampMicrosecond(Some(at.saturating_add(STATISTICS_CUT_US)), zone)
-        }
-        other => other,
-    }
 }
 
 fn external(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {

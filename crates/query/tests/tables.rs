@@ -161,7 +161,7 @@ async fn files_that_cannot_match_are_not_opened() {
         ["date = DATE '2024-10-05'", "number IN (1, 5)", "ts IN (TIMESTAMP '1970-01-01T00:00:01Z', TIMESTAMP '1970-01-01T00:00:05Z')"]
     {
         let plan = test.explained(&format!("SELECT text FROM lines WHERE {filter}")).await;
-        assert!(plan.contains("files_ranges_pruned_statistics=8 total → 2 matched"), "{filter}: {plan}");
+        assert!(plan.contains("files_opened=2,"), "{filter}: {plan}");
     }
 }
 

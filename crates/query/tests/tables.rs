@@ -18,31 +18,21 @@ const fn column(name: &'static str, column_type: ColumnType) -> ColumnDef {
     ColumnDef { name, column_type, nullable: true, comment: "" }
 }
 
-/// The date stands in the middle: in the files it is not.
-static LINES: TableDef = TableDef {
-    name: "lines",
-    comment: "",
-    kind: TableKind::Log,
-    columns: &[
-        column("number", ColumnType::Long),
-        column("date", ColumnType::Date),
-        column("ts", ColumnType::Timestamp),
-        column("text", ColumnType::Text),
-    ],
-};
+/// The date stands in the middle: in the files it is not. The last column comes later.
+static COLUMNS: [ColumnDef; 5] = [
+    column("number", ColumnType::Long),
+    column("date", ColumnType::Date),
+    column("ts", ColumnType::Timestamp),
+    column("text", ColumnType::Text),
+    column("added", ColumnType::Text),
+];
 
-static WIDER: TableDef = TableDef {
-    name: "lines",
-    comment: "",
-    kind: TableKind::Log,
-    columns: &[
-        column("number", ColumnType::Long),
-        column("date", ColumnType::Date),
-        column("ts", ColumnType::Timestamp),
-        column("text", ColumnType::Text),
-        column("added", ColumnType::Text),
-    ],
-};
+const fn lines(columns: &'static [ColumnDef]) -> TableDef {
+    TableDef { name: "lines", comment: "", kind: TableKind::Log, columns }
+}
+
+static LINES: TableDef = lines(COLUMNS.split_at(4).0);
+static WIDER: TableDef = lines(&COLUMNS);
 
 /// A row: its number, its date and its moment, microseconds.
 type Row = (i64, Option<i32>, i64);

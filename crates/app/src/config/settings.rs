@@ -59,7 +59,7 @@ pub(crate) struct Settings {
 pub(crate) struct HerokuSettings {
     /// As written: `env:NAME`, `file:PATH` or itself.
     token: Secret,
-    /// Whether the file asks for something of the API, so that a missing token is a mistake.
+    /// Whether the file asks for something of the API, so that a missing token is worth a warning.
     pub(crate) is_wanted: bool,
     /// Without a slash at its end.
     pub(crate) api_url: String,

@@ -34,6 +34,14 @@ fn place_with(api: &Server, more: &str) -> Place {
     place
 }
 
+/// Runs it once, for programs: where running it takes as long as a probe may wait.
+fn check_once(place: &Place) -> Checked {
+    let mut command = place.command("check --listen 127.0.0.1:0 --output json", &[]);
+    let ended = Ended::from(command.env("HEROKU_API_KEY", TOKEN).env("FRESHET_DRAIN_SECRET", SECRET).output().unwrap());
+    let document = serde_json::from_str(&ended.stdout).unwrap();
+    Checked { ended, document }
+}
+
 /// Runs it twice: for people, and for programs, whose words must be the same. No secret may be in either.
 fn check_with(place: &Place, line: &str, variables: &[(&str, &str)]) -> Checked {
     let run = |line: &str| {
@@ -201,17 +209,11 @@ fn a_silent_server_does_not_hold_it_up() {
     let place = Place::new();
     let url = format!("http://{}", listener.local_addr().unwrap());
     place.file("freshet.toml", format!("[heroku]\napi_url = \"{url}\"\n[receive]\npublic_url = \"{url}\"\n"));
-    let ended = Ended::from(
-        place
-            .command("check --listen 127.0.0.1:0 --output json", &[])
-            .env("HEROKU_API_KEY", TOKEN)
-            .env("FRESHET_DRAIN_SECRET", SECRET)
-            .output()
-            .unwrap(),
+    check_once(&place).exits(1).says("token", "failed", &["no answer within 8 s"]).says(
+        "public address",
+        "failed",
+        &["no answer within 8 s"],
     );
-    let document = serde_json::from_str(&ended.stdout).unwrap();
-    let checked = Checked { ended, document };
-    checked.exits(1).says("token", "failed", &["no answer within 8 s"]).says("public address", "failed", &["no answer within 8 s"]);
 }
 
 #[test]
@@ -223,16 +225,7 @@ fn probes_wait_side_by_side() {
         (200, Vec::new(), "<html>Welcome</html>".to_owned())
     });
     let place = place_with(&server, &format!("[receive]\npublic_url = \"{}\"", server.url()));
-    let ended = Ended::from(
-        place
-            .command("check --listen 127.0.0.1:0 --output json", &[])
-            .env("HEROKU_API_KEY", TOKEN)
-            .env("FRESHET_DRAIN_SECRET", SECRET)
-            .output()
-            .unwrap(),
-    );
-    let document = serde_json::from_str(&ended.stdout).unwrap();
-    Checked { ended, document }.exits(1).says("token", "failed", &["not that of Heroku's API"]);
+    check_once(&place).exits(1).says("token", "failed", &["not that of Heroku's API"]);
 }
 
 #[test]

@@ -26,6 +26,12 @@ struct Arguments {
     /// An empty folder for the lake; it is left behind
     #[arg(long, default_value = "bench-lake")]
     lake: PathBuf,
+    /// Log entries after which a table is opened anew; by default what the daemon does
+    #[arg(long)]
+    reopen_every: Option<u64>,
+    /// Log entries after which a checkpoint is written; by default what the daemon does
+    #[arg(long)]
+    checkpoint_every: Option<u64>,
 }
 
 /// Commits over which the median is taken: as many as one opening of a table sees, within which they get slower.
@@ -42,7 +48,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let lake = Arc::new(Lake::open(&arguments.lake.to_string_lossy(), LakeOptions::default())?);
+    let mut options = LakeOptions::default();
+    options.reopen_every = arguments.reopen_every.unwrap_or(options.reopen_every);
+    options.checkpoint_every = arguments.checkpoint_every.unwrap_or(options.checkpoint_every);
+    let lake = Arc::new(Lake::open(&arguments.lake.to_string_lossy(), options)?);
     let committer = Committer::new(Arc::clone(&lake) as _, Arc::new(SystemClock), Retry::SOON);
     committer.prepare(&TABLES).await?;
     let mut random = Random::new(1);

@@ -10,6 +10,7 @@ mod payload;
 mod secret;
 mod shard;
 mod source;
+mod stream;
 mod table;
 mod time;
 
@@ -20,5 +21,8 @@ pub use payload::{EnvelopeError, Format, Payload, SourceKind};
 pub use secret::Secret;
 pub use shard::{Position, ShardId, Span};
 pub use source::{Source, SourceError, Stop};
+pub use stream::{
+    Ask, Every, FieldDef, FieldKind, LeftOut, ListDef, Origin, Parent, Read, SecretDef, SecretRule, Shape, StreamDef, Trailing, Unit,
+};
 pub use table::{ColumnDef, ColumnType, TableDef, TableKind};
 pub use time::{Clock, Micros, SystemClock};

@@ -24,10 +24,12 @@ pub enum TableKind {
     Log,
     /// Holds what Freshet says about its own work.
     System,
+    /// Holds objects of Heroku's Platform API.
+    Platform,
 }
 
 /// A column and what it means.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ColumnDef {
     /// Lower-case name.
     pub name: &'static str,

@@ -38,10 +38,10 @@ tables! {
     loss::LossRows,
 }
 
-/// The table called `name`.
+/// The table called `name`, those of the Platform API included.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static TableDef> {
-    TABLES.into_iter().find(|table| table.name == name)
+    TABLES.into_iter().find(|table| table.name == name).or_else(|| crate::platform::tables().find(|table| table.name == name))
 }
 
 #[cfg(test)]
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn names_and_columns_follow_the_rules_that_every_reader_needs() {
-        for table in TABLES {
+        for table in TABLES.into_iter().chain(crate::platform::tables()) {
             assert_eq!(find(table.name), Some(table));
             assert!(table.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{}", table.name);
             assert!(!table.comment.is_empty());

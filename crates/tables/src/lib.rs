@@ -1,7 +1,8 @@
 //! The catalogue of tables: parsed lines to Arrow columns.
 //!
 //! [`Rows`] takes deliveries apart and fills the columns of every table; [`TABLES`] says what those tables are. To add a
-//! table, write one file like `router_requests.rs` and name it in the list in `catalogue.rs`.
+//! table, write one file like `router_requests.rs` and name it in the list in `catalogue.rs`. The tables of Heroku's
+//! Platform API are in [`platform`].
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod catalogue;
@@ -9,6 +10,7 @@ mod column;
 mod event;
 mod loads;
 mod metrics;
+pub mod platform;
 mod rows;
 #[cfg(test)]
 mod rows_tests;

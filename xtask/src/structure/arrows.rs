@@ -52,7 +52,7 @@ const HEAVY: [(&str, &[&str]); 23] = [
         &["freshet-spool", "freshet-sources", "freshet-load", "freshet-destinations", "freshet-query", "freshet-fake-heroku", "freshet"],
     ),
     ("tokio-rustls", &["freshet-sources", "freshet-fake-heroku"]),
-    ("toml*", &["freshet"]),
+    ("toml*", &["freshet-tables", "freshet"]),
     ("tracing-subscriber", &["freshet"]),
     ("flate2", &["freshet-sources"]),
     ("zstd", &["freshet-sources"]),

@@ -89,13 +89,11 @@ impl Client {
     }
 
     /// The beginning of a `GET`.
-    #[must_use]
     pub fn get(&self, url: impl AsRef<str>) -> RequestBuilder {
         self.inner.get(url.as_ref())
     }
 
     /// The beginning of a `POST`.
-    #[must_use]
     pub fn post(&self, url: impl AsRef<str>) -> RequestBuilder {
         self.inner.post(url.as_ref())
     }

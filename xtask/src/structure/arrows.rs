@@ -45,7 +45,7 @@ const HEAVY: [(&str, &[&str]); 23] = [
     ("parquet", &["freshet-destinations"]),
     ("opentelemetry*", &["freshet-fake-heroku"]),
     ("ratatui", &["freshet"]),
-    ("reqwest", &["freshet"]),
+    ("reqwest", &["freshet-sources"]),
     ("rustls*", &["freshet-sources", "freshet-fake-heroku", "freshet"]),
     (
         "tokio",
@@ -56,7 +56,7 @@ const HEAVY: [(&str, &[&str]); 23] = [
     ("tracing-subscriber", &["freshet"]),
     ("flate2", &["freshet-sources"]),
     ("zstd", &["freshet-sources"]),
-    ("serde_json", &["freshet-parse", "freshet-destinations", "freshet-query", "freshet-fake-heroku", "freshet"]),
+    ("serde_json", &["freshet-parse", "freshet-sources", "freshet-destinations", "freshet-query", "freshet-fake-heroku", "freshet"]),
 ];
 
 /// Features that bring a heavy library in by the back door, and that nobody may ask for: library, feature.

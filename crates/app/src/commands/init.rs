@@ -12,18 +12,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use freshet_core::Secret;
+use freshet_sources::platform::{ApiError, HEROKU_URL};
+use freshet_sources::web::{Trouble, web_address};
 use serde_json::json;
 
 use crate::cli::{Global, InitArgs};
-use crate::config::{DEFAULT_FILE, examine_text, web_address};
+use crate::config::{DEFAULT_FILE, examine_text};
 use crate::exit::{Exit, Failure};
-use crate::heroku_api::HerokuApi;
+use crate::heroku_api::{self, api_for_a_person};
 use crate::output::{Paint, Printer, shell_word};
-use crate::web::Trouble;
 
 use file::Answers;
-
-const DEFAULT_API_URL: &str = "https://api.heroku.com";
 
 /// Time for the list of apps. Without it the questions are asked all the same.
 const LIST_WITHIN: Duration = Duration::from_secs(15);
@@ -59,7 +58,7 @@ pub(crate) async fn run(global: &Global, args: &InitArgs) -> anyhow::Result<Exit
     };
     if io::stdin().is_terminal() && io::stderr().is_terminal() && !args.yes {
         // The token goes there, so the address must be one that may have it.
-        let api_url = web_address(args.api_url.as_deref().unwrap_or(DEFAULT_API_URL))
+        let api_url = web_address(args.api_url.as_deref().unwrap_or(HEROKU_URL))
             .map_err(|why| Failure::error(Exit::BadConfig, format!("--api-url {why}")))?;
         let seen = visible_apps(&printer, &api_url).await;
         questions::ask(&mut io::stdin().lock(), &mut io::stderr(), &seen, &mut answers)?;
@@ -82,14 +81,15 @@ async fn visible_apps(printer: &Printer, url: &str) -> Vec<String> {
         printer.note("No Heroku token at hand (HEROKU_API_KEY, or `heroku login`), so your apps are not listed.");
         return Vec::new();
     };
-    let listed = match HerokuApi::new(url, Some(token)) {
-        Ok(api) => tokio::time::timeout(LIST_WITHIN, api.apps()).await.unwrap_or(Err(Trouble::Slow.into())),
+    let slow = || ApiError::Unreachable { path: "/apps".to_owned(), trouble: Trouble::Slow { within: LIST_WITHIN } };
+    let listed = match api_for_a_person(url, Some(token)) {
+        Ok(api) => tokio::time::timeout(LIST_WITHIN, heroku_api::visible_apps(&api)).await.unwrap_or_else(|_| Err(slow())),
         Err(error) => Err(error),
     };
     match listed {
         Ok(apps) => apps.names.into_iter().collect(),
         Err(error) => {
-            printer.note(&format!("Your apps cannot be listed: {error}"));
+            printer.note(&format!("Your apps cannot be listed: {}", error.reason()));
             Vec::new()
         }
     }

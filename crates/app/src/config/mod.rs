@@ -7,5 +7,5 @@ mod units;
 
 pub(crate) use keys::{reference, schema};
 pub(crate) use raw::Problem;
-pub(crate) use settings::{DEFAULT_FILE, Examination, Settings, examine, examine_text, load, web_address};
+pub(crate) use settings::{DEFAULT_FILE, Examination, Settings, examine, examine_text, load};
 pub(crate) use units::{duration, format_bytes, format_duration};

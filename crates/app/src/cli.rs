@@ -70,6 +70,11 @@ pub(crate) enum Verb {
     Import(ImportArgs),
     /// Receive HTTPS log drains and keep the lake current until stopped
     Run(RunArgs),
+    /// Bring the objects of Heroku's Platform API into the lake, once
+    ///
+    /// Each stream is read whole and compared with its table: only what has changed is written, and what is gone is marked. The exit
+    /// code is 0 when all streams were read, 3 when some were not, and 1 when none was.
+    Sync(SyncArgs),
     /// Answer SQL over the tables of the lake
     Query(QueryArgs),
     /// List, describe and look after the tables
@@ -278,6 +283,17 @@ pub(crate) struct MaintainArgs {
     /// Show what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// Flags of `sync`.
+#[derive(Args, Debug)]
+pub(crate) struct SyncArgs {
+    /// Only these streams, and those that they hang below; without any, all
+    #[arg(value_name = "STREAM")]
+    pub(crate) streams: Vec<String>,
+    /// Name the streams that there are
+    #[arg(long)]
+    pub(crate) list: bool,
 }
 
 /// Flags of `loads`.

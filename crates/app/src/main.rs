@@ -13,6 +13,7 @@ mod logging;
 mod output;
 mod progress;
 mod signals;
+mod sync;
 mod web;
 mod when;
 
@@ -105,6 +106,7 @@ async fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.verb {
         Verb::Import(args) => commands::import::run(&cli.global, &settings, args).await,
         Verb::Run(args) => commands::run::run(&cli.global, &settings, args).await,
+        Verb::Sync(args) => commands::sync::run(&cli.global, &settings, args).await,
         Verb::Query(args) => commands::query::run(&cli.global, &settings, args).await,
         Verb::Tables(verb) => commands::tables::run(&cli.global, &settings, verb).await,
         Verb::Loads(args) => commands::loads::run(&cli.global, &settings, args).await,

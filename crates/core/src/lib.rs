@@ -5,6 +5,7 @@
 
 mod destination;
 mod inbox;
+mod merge;
 mod package;
 mod payload;
 mod secret;
@@ -16,6 +17,7 @@ mod time;
 
 pub use destination::{CommitOutcome, Committed, Destination, DestinationError};
 pub use inbox::{Inbox, InboxError, Receipt};
+pub use merge::{Complete, DELETED_AT, Merge, Merged, SYNCED_AT};
 pub use package::{LoadId, Package};
 pub use payload::{EnvelopeError, Format, Payload, SourceKind};
 pub use secret::Secret;

@@ -9,4 +9,5 @@ pub(crate) mod query;
 pub(crate) mod rejects;
 pub(crate) mod run;
 pub(crate) mod status;
+pub(crate) mod sync;
 pub(crate) mod tables;

@@ -22,6 +22,7 @@ mod run_faults;
 mod run_kills;
 mod senders;
 mod small_disk;
+mod sync;
 mod terminal;
 mod under_fire;
 mod upkeep;

@@ -78,7 +78,9 @@ impl Sync<'_> {
             Err(error) => report.problems.push(error.to_string()),
         }
         let is_walked = |object: &serde_json::Value| {
-            stream.name != "apps" || self.apps.is_empty() || object["name"].as_str().is_some_and(|name| self.apps.iter().any(|app| fits(app, name)))
+            stream.name != "apps"
+                || self.apps.is_empty()
+                || object["name"].as_str().is_some_and(|name| self.apps.iter().any(|app| fits(app, name)))
         };
         let objects: Vec<_> = read.found.into_iter().map(|found| found.object).collect();
         let before = objects.len();
@@ -103,7 +105,8 @@ impl Sync<'_> {
             let parent = found.parent.and_then(|parent| parents.get(parent));
             objects.add(Listed { object: &found.object, parent, request: &found.request });
         }
-        let (batch, drift) = objects.finish(at).map_err(|error| DestinationError::Refused { problem: format!("{error}. Please report it.") })?;
+        let (batch, drift) =
+            objects.finish(at).map_err(|error| DestinationError::Refused { problem: format!("{error}. Please report it.") })?;
         report.drift = drift;
         let key = stream.key.iter().filter_map(|part| stream.field(part)).map(|field| field.column.name).collect();
         let complete = if read.is_complete { Complete::All } else { Complete::No };

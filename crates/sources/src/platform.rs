@@ -23,8 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_core::Secret;
-use reqwest::RequestBuilder;
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, IF_NONE_MATCH, RANGE};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH, RANGE};
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -90,8 +90,12 @@ struct Shared {
 }
 
 /// What is to be asked.
+#[derive(Default)]
 struct Question<'a> {
+    method: Method,
     path: &'a str,
+    /// What is sent along.
+    body: Option<&'a Value>,
     range: Option<&'a str>,
     /// The tag by which an earlier answer is known.
     known: Option<&'a str>,
@@ -168,7 +172,38 @@ impl Api {
     /// # Errors
     /// See [`ApiError`].
     pub async fn object(&self, path: &str) -> Result<Value, ApiError> {
-        let question = Question { path, range: None, known: None, is_free: path == RATE_LIMITS };
+        let question = Question { path, is_free: path == RATE_LIMITS, ..Question::default() };
+        self.answer(&question, |answer| self.read(path, answer)).await
+    }
+
+    /// Makes a new object below `path` of what `body` says, and returns it. Unlike all else it is not asked again where nobody knows
+    /// whether it was done: an answer that never came, or one of 500, 502 or 504.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn create(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        self.write(Method::POST, path, Some(body)).await
+    }
+
+    /// Changes the object at `path` to what `body` says, and returns it.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn update(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        self.write(Method::PATCH, path, Some(body)).await
+    }
+
+    /// Removes the object at `path`, and returns what it was. One that is not there is an error, also when an answer was lost
+    /// on the way and the object was removed by the request before.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn delete(&self, path: &str) -> Result<Value, ApiError> {
+        self.write(Method::DELETE, path, None).await
+    }
+
+    async fn write(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ApiError> {
+        let question = Question { method, path, body, ..Question::default() };
         self.answer(&question, |answer| self.read(path, answer)).await
     }
 
@@ -188,7 +223,7 @@ impl Api {
     /// # Errors
     /// There is none, or it is too long.
     pub async fn ask(&self, path: &str) -> Result<Answer, ApiError> {
-        let answer = self.send(&Question { path, range: None, known: None, is_free: true }).await?;
+        let answer = self.send(&Question { path, is_free: true, ..Question::default() }).await?;
         self.learn(path, &answer);
         Ok(answer)
     }
@@ -245,7 +280,8 @@ impl Api {
                 Err(ApiError::RateLimited { refusal, .. }) if !question.is_free => patience.refusal = refusal,
                 Err(error) => {
                     failures += 1;
-                    if !error.is_temporary() || failures >= self.shared.limits.tries_max {
+                    let may_be_done = question.method == Method::POST && !matches!(error, ApiError::Maintenance(_));
+                    if !error.is_temporary() || may_be_done || failures >= self.shared.limits.tries_max {
                         return Err(error);
                     }
                     let wait = self.shared.backoff.full(failures);
@@ -304,7 +340,11 @@ impl Api {
         if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(bad(path));
         }
-        let mut request = self.shared.client.get(format!("{}{path}", self.shared.url)).header(ACCEPT, self.version.accept());
+        let url = format!("{}{path}", self.shared.url);
+        let mut request = self.shared.client.request(question.method.clone(), url).header(ACCEPT, self.version.accept());
+        if let Some(body) = question.body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        }
         if let Some(value) = self.shared.token.as_ref().and_then(authorization) {
             request = request.header(AUTHORIZATION, value);
         }

@@ -5,9 +5,9 @@ mod trouble;
 
 use std::time::Duration;
 
-use reqwest::RequestBuilder;
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
+use reqwest::{Method, RequestBuilder};
 
 pub use address::web_address;
 pub use trouble::Trouble;
@@ -96,6 +96,11 @@ impl Client {
     /// The beginning of a `POST`.
     pub fn post(&self, url: impl AsRef<str>) -> RequestBuilder {
         self.inner.post(url.as_ref())
+    }
+
+    /// The beginning of a request by `method`.
+    pub fn request(&self, method: Method, url: impl AsRef<str>) -> RequestBuilder {
+        self.inner.request(method, url.as_ref())
     }
 
     /// Sends `request` and reads its answer.

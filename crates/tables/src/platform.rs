@@ -1,7 +1,11 @@
 //! Heroku's Platform API as streams: what they are, and which tables they fill.
 
 mod catalogue;
+mod moment;
+mod objects;
 mod read;
+mod secrets;
 mod section;
 
 pub use catalogue::{Summary, left_out, stream, streams, summaries, tables};
+pub use objects::{Drift, Listed, Objects, at_path};

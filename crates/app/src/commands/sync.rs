@@ -42,15 +42,19 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &SyncArgs) -
     let bar = bar(printer, wanted.len());
     let sync = Sync { api: &api, lake: &lake, apps: &settings.heroku.apps };
     let reports = sync
-        .run(&wanted, |stream| bar.set_message(stream.name), |report| {
-            bar.inc(1);
-            for problem in &report.problems {
-                bar.suspend(|| printer.note(&format!("{}: {problem}", report.name)));
-            }
-            for line in drift_lines(report) {
-                bar.suspend(|| printer.note(&line));
-            }
-        })
+        .run(
+            &wanted,
+            |stream| bar.set_message(stream.name),
+            |report| {
+                bar.inc(1);
+                for problem in &report.problems {
+                    bar.suspend(|| printer.note(&format!("{}: {problem}", report.name)));
+                }
+                for line in drift_lines(report) {
+                    bar.suspend(|| printer.note(&line));
+                }
+            },
+        )
         .await;
     bar.finish_and_clear();
     let requests = api.counts();
@@ -109,8 +113,7 @@ fn list(printer: Printer) -> anyhow::Result<Exit> {
 }
 
 fn table(printer: Printer, reports: &[StreamReport]) -> anyhow::Result<()> {
-    let columns =
-        [left("stream"), right("read"), right("new"), right("changed"), right("gone"), left("")];
+    let columns = [left("stream"), right("read"), right("new"), right("changed"), right("gone"), left("")];
     let number = |number: u64| if number == 0 { "·".to_owned() } else { grouped(number) };
     let rows = reports.iter().map(|report| {
         let merged = &report.merged;

@@ -160,7 +160,7 @@ fn is_new(stream: &StreamDef, object: &Value, question: &Question, seen: &mut Ha
     if stream.lists.len() == 1 {
         return true;
     }
-    let part = |json: &&str| match question.request.iter().find(|(name, _)| name == *json) {
+    let part = |json: &&str| match question.request.iter().find(|(name, _)| name == json) {
         Some((_, value)) => value.clone(),
         None => at_path(object, json).map(Value::to_string).unwrap_or_default(),
     };

@@ -28,7 +28,10 @@ impl Heroku {
     }
 
     fn ask(&self, method: &str, path: &str, body: &str) -> http::Answer {
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: heroku\r\nAuthorization: Bearer any\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: heroku\r\nAuthorization: Bearer any\r\nConnection: close\r\nContent-Length: {}\r\n",
+            body.len()
+        );
         http::exchange(self.address, format!("{head}\r\n{body}").as_bytes()).unwrap()
     }
 }

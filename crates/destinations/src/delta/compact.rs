@@ -17,8 +17,8 @@ use freshet_core::{DestinationError, Micros};
 use serde_json::json;
 
 pub(super) use self::merge::rows_of;
-pub(super) use self::plan::{Group, Partition, SmallFile, arrow_schema};
 use self::plan::plan;
+pub(super) use self::plan::{Group, Partition, SmallFile, arrow_schema};
 use super::encode::Encoder;
 use super::failure::failure;
 use super::lake::{Lake, OpenTable};

@@ -159,14 +159,17 @@ fn files_of(name: &str, table: &DeltaTable) -> Result<Vec<Group>, DestinationErr
     let mut bytes = 0;
     for file in state.log_data().iter() {
         let (None, Some(rows)) = (file.deletion_vector_descriptor(), file.num_records()) else {
-            let problem = format!("table {name} has deletion vectors or files without statistics. Rewrite it with the engine that wrote them");
+            let problem =
+                format!("table {name} has deletion vectors or files without statistics. Rewrite it with the engine that wrote them");
             return Err(refused(problem));
         };
         bytes += u64::try_from(file.size()).unwrap_or_default();
         files.push(Group { partition: Partition::Whole, files: vec![SmallFile::of(&file, rows, true)] });
     }
     if bytes > MERGE_BYTES_MAX {
-        return Err(refused(format!("table {name} has {bytes} bytes, and a merge reads {MERGE_BYTES_MAX} at most. Move it away, and it is made anew")));
+        return Err(refused(format!(
+            "table {name} has {bytes} bytes, and a merge reads {MERGE_BYTES_MAX} at most. Move it away, and it is made anew"
+        )));
     }
     Ok(files)
 }

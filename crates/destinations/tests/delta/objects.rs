@@ -8,7 +8,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array};
 use freshet_core::{
-    ColumnDef, ColumnType, Complete, DELETED_AT, Destination, DestinationError, LoadId, Merge, Merged, Micros, SYNCED_AT, TableDef, TableKind,
+    ColumnDef, ColumnType, Complete, DELETED_AT, Destination, DestinationError, LoadId, Merge, Merged, Micros, SYNCED_AT, TableDef,
+    TableKind,
 };
 use freshet_destinations::delta::{CompactionOptions, DurableStore, Lake, LakeOptions, Leased};
 
@@ -126,7 +127,8 @@ async fn several_writers_and_merges_of_files_lose_nothing() {
             tokio::spawn(async move {
                 for round in 0..8_u32 {
                     // Objects of its own, and one that all write.
-                    let mine = merge(&[(100 * (writer + 1) + round, 0), (7, i64::from(10 * round + writer))], Complete::No, i64::from(round + 1));
+                    let mine =
+                        merge(&[(100 * (writer + 1) + round, 0), (7, i64::from(10 * round + writer))], Complete::No, i64::from(round + 1));
                     while let Err(error) = lake.merge(&mine).await {
                         assert!(error.is_transient(), "{error:?}");
                     }

@@ -95,7 +95,7 @@ impl Pages {
                 Next::Later(range) => (Some(range.as_str()), None),
                 Next::End => return Ok(None),
             };
-            let question = Question { path: &self.path, range, known, is_free: false };
+            let question = Question { path: &self.path, range, known, ..Question::default() };
             let read = self.api.answer(&question, |answer| self.part(&question, answer)).await;
             match read {
                 Err(ApiError::Refused(refusal)) if refusal.status == 416 && matches!(self.next, Next::First(Some(_))) => {

@@ -72,6 +72,28 @@ async fn faults_that_end_are_lived_through() {
 }
 
 #[tokio::test]
+async fn objects_are_made_changed_and_removed() {
+    let fake = standing(7, |_| ()).await;
+    let bench = Bench::plain(&fake.url());
+    let made = bench.api.create("/apps", &json!({ "name": "newcomer" })).await.unwrap();
+    assert_eq!(made["name"], "newcomer");
+    let changed = bench.api.update("/apps/newcomer", &json!({ "maintenance": true })).await.unwrap();
+    assert_eq!((&changed["id"], &changed["maintenance"]), (&made["id"], &json!(true)));
+    // What is done twice with the same end is asked again; what would be there twice is not.
+    strike(&fake, &[(Fault::Api500, 1)]);
+    bench.api.update("/apps/newcomer", &json!({ "maintenance": false })).await.unwrap();
+    strike(&fake, &[(Fault::Api500, 1)]);
+    let error = bench.api.create("/apps", &json!({ "name": "another" })).await.unwrap_err();
+    assert!(matches!(error, ApiError::Unavailable(_)), "{error:?}");
+    strike(&fake, &[(Fault::Api429, 1), (Fault::Api503, 1)]);
+    bench.api.create("/apps", &json!({ "name": "another" })).await.unwrap();
+    bench.api.delete("/apps/another").await.unwrap();
+    assert!(matches!(bench.api.delete("/apps/another").await, Err(ApiError::NotFound(_))));
+    let error = bench.api.create("/apps", &json!({ "name": "newcomer" })).await.unwrap_err();
+    assert!(matches!(&error, ApiError::Refused(refusal) if refusal.status == 422), "{error:?}");
+}
+
+#[tokio::test]
 async fn drift_is_passed_on() {
     let fake = standing(7, |_| ()).await;
     let bench = Bench::plain(&fake.url());

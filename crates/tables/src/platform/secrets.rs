@@ -95,7 +95,11 @@ mod tests {
         check(SecretRule::Host, "syslog+tls://logs.example.com:6514", "syslog+tls://logs.example.com:6514");
         check(SecretRule::Host, "https://a@b@host/", "https://host/[redacted]");
         check(SecretRule::Host, "nothing like it", "[redacted]");
-        check(SecretRule::Address, "https://user:pass@host/path?a=1&b#x", "https://[redacted]@host/path?a=[redacted]&[redacted]#[redacted]");
+        check(
+            SecretRule::Address,
+            "https://user:pass@host/path?a=1&b#x",
+            "https://[redacted]@host/path?a=[redacted]&[redacted]#[redacted]",
+        );
         check(SecretRule::Address, "https://github.com/heroku/ruby", "https://github.com/heroku/ruby");
         check(SecretRule::Address, "heroku/ruby", "heroku/ruby");
         check(SecretRule::Command, "node server.js", "node server.js");

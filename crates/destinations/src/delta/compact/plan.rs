@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use arrow_array::types::Date32Type;
 use arrow_cast::parse::Parser;
 use arrow_schema::Schema;
-use deltalake_core::kernel::{LogicalFileView, Remove};
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
+use deltalake_core::kernel::{LogicalFileView, Remove};
 use deltalake_core::{DeltaResult, DeltaTable};
 use freshet_core::{DestinationError, Micros};
 

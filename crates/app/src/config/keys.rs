@@ -114,6 +114,13 @@ pub(super) static KEYS: &[Key] = &[
     key("maintenance.every", Kind::Duration, "10m", "How often `freshet run` looks for small files to merge and logs to check-point."),
     key("maintenance.min_files", Kind::Count, "8", "Small files that a past day must have before they are merged."),
     key("maintenance.target_bytes", Kind::Bytes, "128MiB", "Size that merged files aim at."),
+    key(
+        "schedule.default",
+        Kind::Text,
+        "every 15m",
+        "How often `freshet run` reads the objects of the Platform API, once there is a token: `every 15m`, `off`, or minute, hour, day, month, weekday and time zone as in `0 6 * * MON-FRI Europe/Berlin` (without a zone it is UTC). Streams that change rarely are read once a day all the same.",
+    ),
+    key("schedule.*", Kind::Text, "", "The same for one stream, such as `releases = \"every 5m\"`. `freshet sync --list` names them."),
     key("run.stop_within", Kind::Duration, "25s", "Time to finish after SIGTERM or SIGINT. Heroku kills a dyno after 30s."),
 ];
 
@@ -132,6 +139,7 @@ pub(crate) fn reference() -> String {
             let _ = write!(page, "\n## [{}]\n\n| key | value | default | meaning |\n|---|---|---|---|\n", table.replace('*', "NAME"));
         }
         let default = if key.default.is_empty() { "none".to_owned() } else { format!("`{}`", key.default) };
+        let name = if name == "*" { "STREAM" } else { name };
         let _ = writeln!(page, "| `{name}` | {} | {default} | {} |", key.kind.example(), key.about);
     }
     page
@@ -151,7 +159,8 @@ pub(crate) fn schema() -> Value {
             }
             node = slot;
         }
-        node["properties"][name] = match key.kind {
+        let slot = if name == "*" { &mut node["additionalProperties"] } else { &mut node["properties"][name] };
+        *slot = match key.kind {
             Kind::List => json!({ "type": "array", "items": { "type": "string" }, "description": key.about }),
             Kind::Count => json!({ "type": "integer", "description": key.about, "examples": [key.default] }),
             _ => json!({ "type": "string", "description": key.about, "examples": [key.default] }),

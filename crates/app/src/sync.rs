@@ -185,17 +185,16 @@ impl Sync<'_> {
         (report.read, report.unread, report.is_whole, report.resumed) = (read.found.len() as u64, read.unread, read.is_whole, read.resumed);
         let (merge, drift) = rows(stream, &read, &learned.stored, at)?;
         report.drift = drift;
-        report.merged = self.lake.merge(&merge).await?;
+        // The bookmarks land with the last of the two, so that a run that is killed in between is made good by the next.
         if let Some(history) = history(stream, &merge) {
             self.lake.merge(&history).await?;
         }
+        report.merged = self.lake.merge(&merge).await?;
         // Later streams go by what the table has now.
         learned.stored.remove(stream.name);
         read.tags.table = self.lake.standing(stream.name).await?;
         self.known.keep_tags(stream.name, &read.tags);
-        if read.unread == 0 {
-            journal.into_inner().unwrap_or_else(PoisonError::into_inner).done();
-        }
+        journal.into_inner().unwrap_or_else(PoisonError::into_inner).done();
         Ok(())
     }
 
@@ -242,8 +241,7 @@ fn rows(
     Ok((merge, drift))
 }
 
-/// The same for the stream's table of versions, if it has one. It is compared on its own, so that a run that was killed between the two
-/// is made good by the next.
+/// The same for the stream's table of versions, if it has one.
 fn history(stream: &'static StreamDef, merge: &Merge) -> Option<Merge> {
     let volatile = stream.fields.iter().filter(|field| stream.is_volatile(field.json)).map(|field| field.column.name);
     Some(Merge {

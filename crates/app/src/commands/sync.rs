@@ -74,7 +74,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &SyncArgs) -
 pub(crate) fn api(settings: &Settings) -> anyhow::Result<Api> {
     let token = settings
         .heroku
-        .token()
+        .token_or_that_of_cli()
         .map_err(|why| Failure::error(Exit::BadConfig, format!("there is no token for Heroku's API: {why}\n  {GET_TOKEN}")))?;
     Ok(Api::new(ApiOptions::new(&settings.heroku.api_url, Some(token)))?)
 }

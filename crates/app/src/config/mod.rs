@@ -2,6 +2,7 @@
 
 mod cadence;
 mod keys;
+mod netrc;
 mod raw;
 mod settings;
 mod units;

@@ -11,6 +11,7 @@ use freshet_tables::platform::{stream, streams};
 
 use super::cadence::Cadence;
 use super::keys::KEYS;
+use super::netrc;
 use super::raw::{Entry, Problem, matches, read};
 use super::units;
 use crate::exit::{Exit, Failure};
@@ -175,6 +176,24 @@ impl HerokuSettings {
     /// Why there is none, in a few words.
     pub(crate) fn token(&self) -> Result<Secret, String> {
         resolve(&self.token)
+    }
+
+    /// The same for verbs that a person runs: where the file says nothing and the variable is not set, the Heroku CLI's token.
+    ///
+    /// # Errors
+    /// Why there is none, in a few words.
+    pub(crate) fn token_or_that_of_cli(&self) -> Result<Secret, String> {
+        let is_default = KEYS.iter().any(|key| key.path == "heroku.token" && key.default == self.token.reveal());
+        match (self.token(), is_default) {
+            (Err(why), true) => self.token_of_cli().ok_or_else(|| format!("{why}, and the Heroku CLI is not logged in (~/.netrc)")),
+            (token, _) => token,
+        }
+    }
+
+    /// The token that the Heroku CLI keeps for the API's host.
+    fn token_of_cli(&self) -> Option<Secret> {
+        let host = self.api_url.split_once("://")?.1.split(['/', ':']).next()?;
+        netrc::password(&std::fs::read_to_string(netrc::path()?).ok()?, host)
     }
 }
 

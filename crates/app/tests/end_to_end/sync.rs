@@ -32,7 +32,7 @@ impl Heroku {
 
     fn ask(&self, method: &str, path: &str, body: &str) -> http::Answer {
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: heroku\r\nAuthorization: Bearer any\r\nConnection: close\r\nContent-Length: {}\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: heroku\r\nAuthorization: Bearer any\r\nAccept: application/vnd.heroku+json; version=3\r\nConnection: close\r\nContent-Length: {}\r\n",
             body.len()
         );
         http::exchange(self.address, format!("{head}\r\n{body}").as_bytes()).unwrap()
@@ -85,7 +85,7 @@ fn all_streams_are_read_and_a_second_time_nothing_is_written() {
     let place = Place::new();
     let heroku = Heroku::start(&place, "");
     let (ended, first) = sync(&place, "");
-    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(first["streams"].as_array().unwrap().len() >= 45);
     for (name, resource) in [("apps", "app"), ("releases", "release"), ("dynos", "dyno"), ("addons", "add-on"), ("domains", "domain")] {
         let there = heroku.objects(resource).len();
@@ -108,6 +108,10 @@ fn all_streams_are_read_and_a_second_time_nothing_is_written() {
             assert!(again["requests"].as_u64() < first["requests"].as_u64());
         }
     }
+    let status = place.json("status", &[]);
+    assert_eq!((&status["last_run"]["reason"], &status["last_run"]["rows_inserted"]), (&json!("command"), &json!(0)), "{status}");
+    let shown = place.ok("status", &[]).stdout;
+    assert!(shown.contains("objects read, 0 new, 0 changed, 0 gone") && !shown.contains("app_features"), "{shown}");
     let runs = place
         .query("SELECT count(DISTINCT run_id) AS runs, sum(rows_inserted) AS new, count(*) AS streams FROM _runs WHERE reason = 'command'");
     let new: u64 = first["streams"].as_array().unwrap().iter().map(|stream| stream["new"].as_u64().unwrap()).sum();

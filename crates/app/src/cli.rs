@@ -1,8 +1,14 @@
 //! The command line: verbs and flags, nothing of what they do.
 
+mod drains;
+mod tail;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use drains::{DrainsChangeArgs, DrainsVerb};
+pub(crate) use tail::TailArgs;
 
 /// Everything Heroku says, in typed Delta Lake tables, exactly once.
 #[derive(Debug, Parser)]
@@ -84,6 +90,14 @@ pub(crate) enum Verb {
     /// Three things are compared: the catalogue of streams, what syncs have seen, and the schema that Heroku gives out now. Nothing of
     /// it stops a table: an unknown field is kept in _extra, and so is a value of another type.
     Drift(DriftArgs),
+    /// Follow an app's log as `heroku logs --tail` does, on the terminal or into the lake
+    ///
+    /// A log session that ends is opened again, and what it repeats is left out. With --to each line is on disk before it counts, and is
+    /// stored once, also when the same command is started again later. A drain misses less: sessions drop lines of busy apps.
+    Tail(TailArgs),
+    /// Make, check, rotate and remove the apps' log drains
+    #[command(subcommand)]
+    Drains(DrainsVerb),
     /// Answer SQL over the tables of the lake
     Query(QueryArgs),
     /// List, describe and look after the tables

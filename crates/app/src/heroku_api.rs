@@ -8,6 +8,8 @@ use freshet_sources::platform::{Api, ApiError, ApiLimits, ApiOptions, Part, Rang
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
 
+use crate::config::Settings;
+use crate::exit::{Exit, Failure};
 use crate::web;
 
 /// Pages of one list that are read; with 1,000 objects each, more than any account has.
@@ -45,6 +47,33 @@ pub(crate) fn api_for_a_person(url: &str, token: Option<Secret>) -> Result<Api, 
     Api::new(ApiOptions { limits, ..ApiOptions::new(url, token) })
 }
 
+/// The token, or how to make one with `scope`.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn token(settings: &Settings, scope: &str) -> anyhow::Result<Secret> {
+    settings.heroku.token().map_err(|why| {
+        let make = format!("export HEROKU_API_KEY=$(heroku authorizations:create --short --description freshet --scope {scope})");
+        Failure::error(Exit::BadConfig, format!("there is no token for Heroku's API: {why}\n  make one:  {make}"))
+    })
+}
+
+/// `error` with the exit code that it asks for.
+pub(crate) fn failure(error: ApiError) -> anyhow::Error {
+    let exit = match &error {
+        ApiError::Unauthorized(_) | ApiError::Forbidden(_) | ApiError::TwoFactor(_) | ApiError::Suspended(_) => Exit::NotPermitted,
+        error if error.is_temporary() => Exit::TryAgain,
+        _ => Exit::Failed,
+    };
+    Failure::error(exit, error.to_string())
+}
+
+/// Whether `name` can be an app's name or id, and so go into a path.
+#[must_use]
+pub(crate) fn is_app(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
 /// All apps that the token of `api` can see: its own, those it was invited to, and its teams'.
 ///
 /// # Errors
@@ -73,7 +102,10 @@ async fn team_apps(api: &Api, id: String) -> Result<Vec<Value>, ApiError> {
 }
 
 /// All objects of the list at `path`.
-async fn list(api: &Api, path: &str) -> Result<Vec<Value>, ApiError> {
+///
+/// # Errors
+/// See [`ApiError`].
+pub(crate) async fn list(api: &Api, path: &str) -> Result<Vec<Value>, ApiError> {
     let mut pages = api.pages(path, &Range::by("id"));
     let mut all = Vec::new();
     while let Some(part) = pages.next().await? {

@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod daemon;
 mod demo;
+mod drain_secret;
 mod exit;
 mod heroku_api;
 mod lake;
@@ -109,6 +110,8 @@ async fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Sync(args) => commands::sync::run(&cli.global, &settings, args).await,
         Verb::State(verb) => commands::state::run(&cli.global, &settings, verb).await,
         Verb::Drift(args) => commands::drift::run(&cli.global, &settings, args).await,
+        Verb::Tail(args) => commands::tail::run(&cli.global, &settings, args).await,
+        Verb::Drains(verb) => commands::drains::run(&cli.global, &settings, verb).await,
         Verb::Query(args) => commands::query::run(&cli.global, &settings, args).await,
         Verb::Tables(verb) => commands::tables::run(&cli.global, &settings, verb).await,
         Verb::Loads(args) => commands::loads::run(&cli.global, &settings, args).await,

@@ -34,6 +34,8 @@ pub enum SourceKind {
     File,
     /// Freshet's own notices about its intake.
     Freshet,
+    /// A log session, as `heroku logs --tail` reads it.
+    Session,
 }
 
 impl SourceKind {
@@ -44,11 +46,12 @@ impl SourceKind {
             Self::Drain => "drain",
             Self::File => "file",
             Self::Freshet => "freshet",
+            Self::Session => "session",
         }
     }
 
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Drain, Self::File, Self::Freshet].into_iter().find(|kind| *kind as u8 == byte)
+        [Self::Drain, Self::File, Self::Freshet, Self::Session].into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 

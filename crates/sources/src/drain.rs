@@ -30,7 +30,7 @@ use auth::Credentials;
 use listener::Listening;
 use requests::Requests;
 
-pub use auth::SecretError;
+pub use auth::{SecretError, USER, is_secret};
 pub use route::{Page, Pages};
 pub use stats::{ACK_BUCKETS_SECONDS, DrainSnapshot, DrainStats};
 pub use tls::{TlsError, TlsFiles};

@@ -1,15 +1,17 @@
 //! Requests to others: one kind of client, bounded answers, and failures in words for a person.
 
 mod address;
+mod stream;
 mod trouble;
 
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
-use reqwest::{Method, RequestBuilder};
+use reqwest::{ClientBuilder, Method, RequestBuilder};
 
 pub use address::web_address;
+pub use stream::Stream;
 pub use trouble::Trouble;
 
 /// Who a client talks to.
@@ -74,16 +76,19 @@ impl Client {
     /// # Errors
     /// The system's certificates cannot be read, or no header can carry `user_agent`.
     pub fn new(peer: Peer, user_agent: &str, limits: WebLimits) -> Result<Self, Trouble> {
-        let builder = reqwest::Client::builder()
-            .user_agent(user_agent)
-            .connect_timeout(limits.connect_within)
-            .timeout(limits.request_within)
-            .redirect(Policy::none());
-        let builder = match peer {
-            Peer::Remote => builder,
-            Peer::Local => builder.no_proxy(),
-            Peer::OwnPort => builder.no_proxy().tls_danger_accept_invalid_certs(true),
-        };
+        Self::build(builder(peer, user_agent, &limits).timeout(limits.request_within), limits)
+    }
+
+    /// A client for answers that go on and on, see [`Client::open`]: such an answer ends when nothing has come for
+    /// `limits.request_within`.
+    ///
+    /// # Errors
+    /// The system's certificates cannot be read, or no header can carry `user_agent`.
+    pub fn for_streams(peer: Peer, user_agent: &str, limits: WebLimits) -> Result<Self, Trouble> {
+        Self::build(builder(peer, user_agent, &limits).read_timeout(limits.request_within), limits)
+    }
+
+    fn build(builder: ClientBuilder, limits: WebLimits) -> Result<Self, Trouble> {
         let inner = builder.build().map_err(|error| Trouble::of(&error, &limits))?;
         Ok(Self { inner, limits })
     }
@@ -118,5 +123,14 @@ impl Client {
             body.extend_from_slice(&chunk);
         }
         Ok(Answer { status: response.status().as_u16(), headers: std::mem::take(response.headers_mut()), body })
+    }
+}
+
+fn builder(peer: Peer, user_agent: &str, limits: &WebLimits) -> ClientBuilder {
+    let builder = reqwest::Client::builder().user_agent(user_agent).connect_timeout(limits.connect_within).redirect(Policy::none());
+    match peer {
+        Peer::Remote => builder,
+        Peer::Local => builder.no_proxy(),
+        Peer::OwnPort => builder.no_proxy().tls_danger_accept_invalid_certs(true),
     }
 }

@@ -1,6 +1,7 @@
 //! One file per verb.
 
 pub(crate) mod check;
+pub(crate) mod drains;
 pub(crate) mod drift;
 pub(crate) mod fake_heroku;
 pub(crate) mod import;
@@ -13,3 +14,4 @@ pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod sync;
 pub(crate) mod tables;
+pub(crate) mod tail;

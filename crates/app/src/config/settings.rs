@@ -206,6 +206,12 @@ impl Settings {
         Self { drain_secret: Secret::new(drain_secret.to_owned()), load_age_max: Duration::from_secs(2), ..settings }
     }
 
+    /// Whether there is a drain secret, good or bad.
+    #[must_use]
+    pub(crate) fn has_drain_secret(&self) -> bool {
+        resolve(&self.drain_secret).is_ok()
+    }
+
     /// The accepted passwords, read from where the file says they are.
     ///
     /// # Errors

@@ -8,4 +8,4 @@ mod pipeline;
 mod schedule;
 
 pub(crate) use live::{Live, Report, Snapshot};
-pub(crate) use pipeline::{Pipeline, Stopped};
+pub(crate) use pipeline::{Pipeline, Stopped, loader, open_spool};

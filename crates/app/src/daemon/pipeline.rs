@@ -149,7 +149,11 @@ fn drain_options(settings: &Settings, listen: SocketAddr) -> anyhow::Result<Drai
     })
 }
 
-fn open_spool(data_dir: &Path, settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Spool> {
+/// The spool below `data_dir`, made where there is none.
+///
+/// # Errors
+/// Another process has it, or the disk refuses.
+pub(crate) fn open_spool(data_dir: &Path, settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Spool> {
     std::fs::create_dir_all(data_dir).with_context(|| format!("the data directory {} cannot be made", data_dir.display()))?;
     let options = SpoolOptions {
         max_bytes: settings.spool_bytes_max,
@@ -168,8 +172,11 @@ fn open_spool(data_dir: &Path, settings: &Settings, clock: &Arc<dyn Clock>) -> a
     Ok(spool)
 }
 
-/// The loader, after the lake has shown that it can be written.
-async fn loader(
+/// The loader of `spool` into the lake at `place`, after that has shown that it can be written.
+///
+/// # Errors
+/// It cannot.
+pub(crate) async fn loader(
     settings: &Settings,
     lake: &Arc<Lake>,
     spool: &Arc<Spool>,

@@ -1,8 +1,12 @@
 //! The command line: verbs and flags, nothing of what they do.
 
+mod webhooks;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use webhooks::{AddWebhooksArgs, WebhookTarget, WebhooksVerb};
 
 /// Everything Heroku says, in typed Delta Lake tables, exactly once.
 #[derive(Debug, Parser)]
@@ -75,6 +79,9 @@ pub(crate) enum Verb {
     /// Each stream is read whole and compared with its table: only what has changed is written, and what is gone is marked. The exit
     /// code is 0 when all streams were read, 3 when some were not, and 1 when none was.
     Sync(SyncArgs),
+    /// Have Heroku tell at once what happens to apps, look at how that goes, and end it
+    #[command(subcommand)]
+    Webhooks(WebhooksVerb),
     /// Answer SQL over the tables of the lake
     Query(QueryArgs),
     /// List, describe and look after the tables

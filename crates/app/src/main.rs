@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod daemon;
 mod demo;
+mod due;
 mod exit;
 mod heroku_api;
 mod lake;
@@ -107,6 +108,7 @@ async fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Import(args) => commands::import::run(&cli.global, &settings, args).await,
         Verb::Run(args) => commands::run::run(&cli.global, &settings, args).await,
         Verb::Sync(args) => commands::sync::run(&cli.global, &settings, args).await,
+        Verb::Webhooks(verb) => commands::webhooks::run(&cli.global, &settings, verb).await,
         Verb::Query(args) => commands::query::run(&cli.global, &settings, args).await,
         Verb::Tables(verb) => commands::tables::run(&cli.global, &settings, verb).await,
         Verb::Loads(args) => commands::loads::run(&cli.global, &settings, args).await,

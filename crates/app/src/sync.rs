@@ -111,6 +111,6 @@ impl Sync<'_> {
         let key = stream.key.iter().filter_map(|part| stream.field(part)).map(|field| field.column.name).collect();
         let complete = if read.is_complete { Complete::All } else { Complete::No };
         let load_id = LoadId(xxh3_128(format!("{}/{}", stream.name, at.0).as_bytes()));
-        self.lake.merge(&Merge { table: stream.table, load_id, key, batches: vec![batch], complete, at }).await
+        self.lake.merge(&Merge { table: stream.table, load_id, key, batches: vec![batch], complete, only_new: false, at }).await
     }
 }

@@ -25,6 +25,8 @@ pub struct Merge {
     pub batches: Vec<RecordBatch>,
     /// What the objects are all of.
     pub complete: Complete,
+    /// Whether an object that the table has already stays as it is, whatever the rows say: for what is told once and never changes.
+    pub only_new: bool,
     /// When they were read: [`SYNCED_AT`] of what changes and [`DELETED_AT`] of what is gone.
     pub at: Micros,
 }

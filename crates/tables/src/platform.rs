@@ -6,6 +6,9 @@ mod objects;
 mod read;
 mod secrets;
 mod section;
+mod webhook;
 
 pub use catalogue::{Summary, left_out, stream, streams, summaries, tables};
 pub use objects::{Drift, Listed, Objects, at_path};
+pub(crate) use webhook::WebhookEvents;
+pub use webhook::{EventRows, EventsError};

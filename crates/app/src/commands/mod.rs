@@ -11,3 +11,4 @@ pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod sync;
 pub(crate) mod tables;
+pub(crate) mod webhooks;

@@ -12,12 +12,13 @@ use freshet_sources::drain::{DrainLimits, DrainOptions, DrainReceiver, DrainStat
 use freshet_spool::{Spool, SpoolError, SpoolOptions};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::maintenance::maintain;
 use super::pages::pages;
 use super::{Live, Report};
 use crate::config::Settings;
+use crate::due::Due;
 use crate::exit::{Exit, Failure};
 use crate::lake;
 
@@ -30,7 +31,7 @@ pub(crate) struct Pipeline {
     end: watch::Sender<bool>,
     receiving: JoinHandle<Result<(), SourceError>>,
     loading: JoinHandle<()>,
-    helpers: [JoinHandle<()>; 3],
+    helpers: [JoinHandle<()>; 4],
 }
 
 /// How a daemon stopped.
@@ -50,7 +51,8 @@ impl Pipeline {
     pub(crate) async fn start(settings: &Settings, listen: SocketAddr, place: &str, data_dir: &Path) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         // Everything that can be wrong with the settings is found before anything is made on disk.
-        let drain = drain_options(settings, listen)?;
+        let due = Due::default();
+        let drain = drain_options(settings, listen, &due)?;
         let lake = lake::open(place)?;
         let spool = Arc::new(open_spool(data_dir, settings, &clock)?);
         let loader = loader(settings, &lake, &spool, &clock, place).await?;
@@ -72,6 +74,7 @@ impl Pipeline {
             tokio::spawn(maintain(lake, compaction(settings), settings.maintain_every)),
             tokio::spawn(tell_of_closures(spool, clock)),
             tokio::spawn(live.clone().report(data_dir.to_owned())),
+            tokio::spawn(tell_of_due(due)),
         ];
         Ok(Self { live, address, data_dir: data_dir.to_owned(), stop, end, receiving, loading, helpers })
     }
@@ -133,10 +136,13 @@ impl Drop for Gone<'_> {
     }
 }
 
-fn drain_options(settings: &Settings, listen: SocketAddr) -> anyhow::Result<DrainOptions> {
+fn drain_options(settings: &Settings, listen: SocketAddr, due: &Due) -> anyhow::Result<DrainOptions> {
+    let due = due.clone();
     Ok(DrainOptions {
         listen,
         secrets: settings.drain_secrets()?,
+        webhook_secrets: settings.webhook_secrets()?,
+        told: Some(Arc::new(move |resource| due.tell(resource))),
         tls: settings.tls.as_ref().map(|tls| TlsFiles { certificate: tls.certificate.clone(), key: tls.key.clone() }),
         limits: DrainLimits {
             connections_max: settings.connections_max,
@@ -192,6 +198,14 @@ fn compaction(settings: &Settings) -> CompactionOptions {
         target_bytes: settings.maintain_bytes_target,
         small_bytes: settings.maintain_bytes_target / 2,
         ..CompactionOptions::default()
+    }
+}
+
+/// Says which streams webhooks have made due.
+async fn tell_of_due(due: Due) {
+    loop {
+        let streams = due.next().await;
+        debug!(?streams, "streams are due");
     }
 }
 

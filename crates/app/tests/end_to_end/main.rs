@@ -27,3 +27,4 @@ mod terminal;
 mod under_fire;
 mod upkeep;
 mod verbs;
+mod webhooks;

@@ -9,13 +9,13 @@ use crate::freshet::{Ended, Place};
 use crate::http;
 
 /// A fake Heroku that stands still, and a configuration that points there.
-struct Heroku {
+pub(crate) struct Heroku {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Heroku {
-    fn start(place: &Place, flags: &str) -> Self {
+    pub(crate) fn start(place: &Place, flags: &str) -> Self {
         let mut child = place.command(&format!("fake-heroku --port 0 --apps 3 --rate 1 --output json {flags}"), &[]).spawn().unwrap();
         let mut documents = serde_json::Deserializer::from_reader(child.stdout.take().unwrap()).into_iter::<Value>();
         let said = documents.next().unwrap().unwrap();
@@ -27,7 +27,7 @@ impl Heroku {
         heroku
     }
 
-    fn ask(&self, method: &str, path: &str, body: &str) -> http::Answer {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> http::Answer {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: heroku\r\nAuthorization: Bearer any\r\nConnection: close\r\nContent-Length: {}\r\n",
             body.len()
@@ -43,13 +43,13 @@ impl Drop for Heroku {
     }
 }
 
-fn sync(place: &Place, line: &str) -> (Ended, Value) {
+pub(crate) fn sync(place: &Place, line: &str) -> (Ended, Value) {
     let ended = Ended::from(place.command(&format!("sync --output json {line}"), &[]).env("HEROKU_API_KEY", "any").output().unwrap());
     let report = serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:#?}"));
     (ended, report)
 }
 
-fn stream<'a>(report: &'a Value, name: &str) -> &'a Value {
+pub(crate) fn stream<'a>(report: &'a Value, name: &str) -> &'a Value {
     report["streams"].as_array().unwrap().iter().find(|stream| stream["stream"] == name).unwrap_or_else(|| panic!("{name}: {report}"))
 }
 

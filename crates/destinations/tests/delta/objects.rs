@@ -39,7 +39,15 @@ fn merge(objects: &[(u32, i64)], complete: Complete, at: i64) -> Merge {
         new_null_array(schema.field(4).data_type(), objects.len()),
     ];
     let batches = vec![RecordBatch::try_new(schema, columns).unwrap()];
-    Merge { table: &THINGS, load_id: LoadId(u128::from(at.unsigned_abs())), key: vec!["id"], batches, complete, at: Micros(at) }
+    Merge {
+        table: &THINGS,
+        load_id: LoadId(u128::from(at.unsigned_abs())),
+        key: vec!["id"],
+        batches,
+        complete,
+        only_new: false,
+        at: Micros(at),
+    }
 }
 
 /// Size and whether it is there, by id.
@@ -61,6 +69,21 @@ fn counts(merged: &Merged) -> (u64, u64, u64, u64) {
 
 async fn version(lake: &Lake) -> u64 {
     lake.load(THINGS.name).await.unwrap().unwrap().version().unwrap()
+}
+
+#[tokio::test]
+async fn what_is_told_once_is_added_and_never_changed() {
+    let test = TestLake::fresh();
+    let lake = &test.lake;
+    let told = |objects: &[(u32, i64)], at| Merge { only_new: true, ..merge(objects, Complete::No, at) };
+    assert_eq!(counts(&lake.merge(&told(&[(1, 10), (2, 20)], 1)).await.unwrap()), (2, 0, 0, 0));
+    lake.merge(&merge(&[(2, 21)], Complete::No, 2)).await.unwrap();
+    let at = version(lake).await;
+    let again = test.other().merge(&told(&[(2, 20), (1, 11)], 3)).await.unwrap();
+    assert_eq!((counts(&again), version(lake).await), ((0, 0, 0, 2), at), "nothing was written");
+    assert_eq!(counts(&lake.merge(&told(&[(1, 11), (3, 30)], 4)).await.unwrap()), (1, 0, 0, 1));
+    let expected = [("id-1", (10, true)), ("id-2", (21, true)), ("id-3", (30, true))];
+    assert_eq!(objects(lake).await, expected.map(|(id, object)| (id.to_owned(), object)).into());
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ enum Fate {
 pub(super) fn compare(files: &[Vec<RecordBatch>], merge: &Merge, schema: &SchemaRef) -> Result<Compared, ArrowError> {
     let key = Projection::new(schema, |name| merge.key.contains(&name))?;
     let content = Projection::new(schema, |name| name != SYNCED_AT && name != DELETED_AT)?;
-    let mut incoming = Incoming::new(&merge.batches, &key, &content)?;
+    let mut incoming = Incoming::new(merge, &key, &content)?;
     let mut compared = Compared::default();
     for (index, batches) in files.iter().enumerate() {
         let mut fates = Vec::with_capacity(batches.len());
@@ -80,6 +80,8 @@ impl Projection {
 struct Incoming {
     contents: Vec<Rows>,
     by_key: HashMap<Box<[u8]>, Object>,
+    /// See [`Merge::only_new`].
+    only_new: bool,
 }
 
 struct Object {
@@ -97,9 +99,10 @@ enum Seen {
 }
 
 impl Incoming {
-    fn new(batches: &[RecordBatch], key: &Projection, content: &Projection) -> Result<Self, ArrowError> {
-        let mut incoming = Self { contents: Vec::with_capacity(batches.len()), by_key: HashMap::new() };
-        for (batch, rows) in batches.iter().enumerate() {
+    fn new(merge: &Merge, key: &Projection, content: &Projection) -> Result<Self, ArrowError> {
+        let contents = Vec::with_capacity(merge.batches.len());
+        let mut incoming = Self { contents, by_key: HashMap::new(), only_new: merge.only_new };
+        for (batch, rows) in merge.batches.iter().enumerate() {
             for (row, key) in key.of(rows)?.iter().enumerate() {
                 incoming.by_key.insert(key.data().into(), Object { batch, row, seen: Seen::Nothing });
             }
@@ -124,7 +127,7 @@ impl Incoming {
             let is_deleted = deleted.is_some_and(|deleted| deleted.is_valid(row));
             fates.push(match self.by_key.get_mut(keys.row(row).data()) {
                 Some(object) => {
-                    let is_same = !is_deleted && self.contents[object.batch].row(object.row) == contents.row(row);
+                    let is_same = self.only_new || !is_deleted && self.contents[object.batch].row(object.row) == contents.row(row);
                     match (object.seen, is_same) {
                         // A second row of one object, which somebody else has written, goes.
                         (Seen::Same, _) => Fate::Goes,

@@ -77,7 +77,7 @@ fn apply(files: &[Vec<RecordBatch>], merge: &Merge) -> (Vec<Vec<RecordBatch>>, M
 }
 
 fn merge(objects: &[(u8, Row)], complete: Complete, at: i64) -> Merge {
-    Merge { table: &TABLE, load_id: LoadId(1), key: vec!["id"], batches: vec![batch(objects)], complete, at: Micros(at) }
+    Merge { table: &TABLE, load_id: LoadId(1), key: vec!["id"], batches: vec![batch(objects)], complete, only_new: false, at: Micros(at) }
 }
 
 /// What a table of objects should be after one merge, said in the simplest way.

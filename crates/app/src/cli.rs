@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::sync::Months;
 pub(crate) use webhooks::{AddWebhooksArgs, WebhookTarget, WebhooksVerb};
 
 /// Everything Heroku says, in typed Delta Lake tables, exactly once.
@@ -301,6 +302,9 @@ pub(crate) struct SyncArgs {
     /// Name the streams that there are
     #[arg(long)]
     pub(crate) list: bool,
+    /// With `audit_events`: read these months from Heroku's archives instead, such as 2026-01 or 2025-11..2026-01
+    #[arg(long, value_name = "MONTHS")]
+    pub(crate) archives: Option<Months>,
 }
 
 /// Flags of `loads`.

@@ -1,5 +1,6 @@
 //! One run over the streams of the Platform API: read, made rows, merged into their tables.
 
+mod archives;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::heroku_api::fits;
+pub(crate) use archives::Months;
 use walk::{Parents, StreamRead};
 
 /// How one stream went.

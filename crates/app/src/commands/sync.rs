@@ -32,7 +32,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &SyncArgs) -
     if args.list {
         return list(printer);
     }
-    let wanted = wanted(&args.streams)?;
+    let wanted = if args.archives.is_some() { vec![archived(&args.streams)?] } else { wanted(&args.streams)? };
     let token = settings
         .heroku
         .token()
@@ -41,21 +41,23 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &SyncArgs) -
     let lake = lake::open(&lake::place(global, settings))?;
     let bar = bar(printer, wanted.len());
     let sync = Sync { api: &api, lake: &lake, apps: &settings.heroku.apps };
-    let reports = sync
-        .run(
-            &wanted,
-            |stream| bar.set_message(stream.name),
-            |report| {
-                bar.inc(1);
-                for problem in &report.problems {
-                    bar.suspend(|| printer.note(&format!("{}: {problem}", report.name)));
-                }
-                for line in drift_lines(report) {
-                    bar.suspend(|| printer.note(&line));
-                }
-            },
-        )
-        .await;
+    let ended = |report: &StreamReport| {
+        bar.inc(1);
+        for problem in &report.problems {
+            bar.suspend(|| printer.note(&format!("{}: {problem}", report.name)));
+        }
+        for line in drift_lines(report) {
+            bar.suspend(|| printer.note(&line));
+        }
+    };
+    let reports = match (args.archives, &wanted[..]) {
+        (Some(months), [stream]) => {
+            let report = sync.archives(stream, months).await;
+            ended(&report);
+            vec![report]
+        }
+        _ => sync.run(&wanted, |stream| bar.set_message(stream.name), ended).await,
+    };
     bar.finish_and_clear();
     let requests = api.counts();
     if printer.is_text() {
@@ -75,6 +77,13 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &SyncArgs) -
         failed if failed == reports.len() => Exit::Failed,
         _ => Exit::Partly,
     })
+}
+
+/// The one stream that has archives.
+fn archived(names: &[String]) -> anyhow::Result<&'static StreamDef> {
+    let only = names.iter().all(|name| name == "audit_events");
+    let found = stream("audit_events").filter(|_| only);
+    found.ok_or_else(|| Failure::error(Exit::Failed, "only audit_events has archives: freshet sync audit_events --archives 2026-01"))
 }
 
 /// The streams that were named, or all, and those that they hang below, each before what hangs below it.

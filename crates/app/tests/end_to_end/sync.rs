@@ -16,15 +16,20 @@ pub(crate) struct Heroku {
 
 impl Heroku {
     pub(crate) fn start(place: &Place, flags: &str) -> Self {
-        let mut child = place.command(&format!("fake-heroku --port 0 --apps 3 --rate 1 --output json {flags}"), &[]).spawn().unwrap();
+        let heroku = Self::running(place, &format!("--apps 3 --rate 1 {flags}"));
+        assert_eq!(heroku.ask("POST", "/_control/pause", "").status, 200);
+        heroku
+    }
+
+    /// One in which time passes.
+    pub(crate) fn running(place: &Place, flags: &str) -> Self {
+        let mut child = place.command(&format!("fake-heroku --port 0 --output json {flags}"), &[]).spawn().unwrap();
         let mut documents = serde_json::Deserializer::from_reader(child.stdout.take().unwrap()).into_iter::<Value>();
         let said = documents.next().unwrap().unwrap();
         let url = said["url"].as_str().unwrap();
         place.file("freshet.toml", format!("[heroku]\napi_url = \"{url}\"\n"));
         let address = url.trim_start_matches("http://").parse().unwrap();
-        let heroku = Self { child, address };
-        assert_eq!(heroku.ask("POST", "/_control/pause", "").status, 200);
-        heroku
+        Self { child, address }
     }
 
     pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> http::Answer {

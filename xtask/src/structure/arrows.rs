@@ -56,7 +56,10 @@ const HEAVY: [(&str, &[&str]); 23] = [
     ("tracing-subscriber", &["freshet"]),
     ("flate2", &["freshet-sources", "freshet-fake-heroku"]),
     ("zstd", &["freshet-sources"]),
-    ("serde_json", &["freshet-parse", "freshet-sources", "freshet-destinations", "freshet-query", "freshet-fake-heroku", "freshet"]),
+    (
+        "serde_json",
+        &["freshet-parse", "freshet-tables", "freshet-sources", "freshet-destinations", "freshet-query", "freshet-fake-heroku", "freshet"],
+    ),
 ];
 
 /// Features that bring a heavy library in by the back door, and that nobody may ask for: library, feature.

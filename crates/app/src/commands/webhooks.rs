@@ -88,7 +88,11 @@ async fn add(printer: Printer, settings: &Settings, args: &AddWebhooksArgs) -> a
         let url = url_of(template, &app);
         match subscribe(api, &app, &url, wanted, target.dry_run).await {
             Ok((webhook, what)) => vec![Outcome { app, webhook, what }],
-            Err(error) => vec![Outcome { app, webhook: String::new(), what: What::Failed(error.to_string()) }],
+            Err(error) => {
+                // The API's words may repeat what they refuse.
+                let why = error.to_string().replace(wanted.secret.reveal(), "[secret]");
+                vec![Outcome { app, webhook: String::new(), what: What::Failed(why) }]
+            }
         }
     };
     report(printer, outcomes(apps, one).await, target.dry_run)

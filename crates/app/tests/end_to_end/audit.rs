@@ -10,7 +10,7 @@ use crate::sync::{Heroku, stream, sync};
 
 /// A Heroku whose August of 2026 is over.
 fn heroku(place: &Place) -> Heroku {
-    let heroku = Heroku::running(place, "--apps 2 --rate 0 --begins-at 2026-08-29T12:00:00Z --speed 200000");
+    let heroku = Heroku::running(place, "--apps 2 --rate 0 --begins-at 2026-08-29T12:00:00Z --speed 60000");
     let begun = Instant::now();
     loop {
         let status: Value = serde_json::from_str(&heroku.ask("GET", "/_control/status", "").body).unwrap();

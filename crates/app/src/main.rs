@@ -109,6 +109,8 @@ async fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Run(args) => commands::run::run(&cli.global, &settings, args).await,
         Verb::Sync(args) => commands::sync::run(&cli.global, &settings, args).await,
         Verb::Webhooks(verb) => commands::webhooks::run(&cli.global, &settings, verb).await,
+        Verb::State(verb) => commands::state::run(&cli.global, &settings, verb).await,
+        Verb::Drift(args) => commands::drift::run(&cli.global, &settings, args).await,
         Verb::Query(args) => commands::query::run(&cli.global, &settings, args).await,
         Verb::Tables(verb) => commands::tables::run(&cli.global, &settings, verb).await,
         Verb::Loads(args) => commands::loads::run(&cli.global, &settings, args).await,

@@ -17,7 +17,7 @@ mod time;
 
 pub use destination::{CommitOutcome, Committed, Destination, DestinationError};
 pub use inbox::{Inbox, InboxError, Receipt};
-pub use merge::{Complete, DELETED_AT, Merge, Merged, SYNCED_AT};
+pub use merge::{Complete, DELETED_AT, IS_CURRENT, Merge, MergeMode, Merged, SYNCED_AT, VALID_FROM, VALID_TO};
 pub use package::{LoadId, Package};
 pub use payload::{EnvelopeError, Format, Payload, SourceKind};
 pub use secret::Secret;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use freshet_core::{Clock, Committed, Complete, Format, Merge, Micros, Payload, Position, ShardId, SourceKind, Span, TableDef};
+use freshet_core::{Clock, Committed, Complete, Format, Merge, MergeMode, Micros, Payload, Position, ShardId, SourceKind, Span, TableDef};
 use freshet_spool::{Entry, Spool, SpoolError, SpoolReader};
 use freshet_tables::platform::{EventRows, EventsError};
 use freshet_tables::{Counts, Delivery, PositionOf, Rows, TableRows};
@@ -230,12 +230,13 @@ impl SpoolLoader {
         let span = Span { shard: self.shard.clone(), from, to };
         Merge {
             table: events.table,
+            mode: MergeMode::IfNew,
             load_id: load_id(events.table, &[span]),
             key: events.key,
             batches: vec![events.batch],
             complete: Complete::No,
-            only_new: true,
             at: self.clock.now(),
+            bookmarks: Vec::new(),
         }
     }
 

@@ -145,6 +145,12 @@ impl Api {
         Ok(Self { shared: Arc::new(shared), counters: Arc::default(), version: Version::Three })
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.shared.url
+    }
+
     /// The same API, asked in another version.
     #[must_use]
     pub fn in_version(&self, version: Version) -> Self {

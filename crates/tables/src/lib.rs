@@ -7,6 +7,7 @@
 
 mod catalogue;
 mod column;
+mod drift;
 mod event;
 mod loads;
 mod metrics;
@@ -14,6 +15,7 @@ pub mod platform;
 mod rows;
 #[cfg(test)]
 mod rows_tests;
+mod runs;
 mod table;
 
 mod api_events;
@@ -31,9 +33,11 @@ mod redis_metrics;
 mod rejects;
 mod router_requests;
 
-pub use catalogue::{TABLES, find};
+pub use catalogue::{SYNC_TABLES, TABLES, find};
+pub use drift::{DRIFT, DRIFT_KEY, drift_rows};
 pub use loads::{LOADS, load_rows};
 pub use rows::{Counts, Delivery, PositionOf, Rows, TableRows};
+pub use runs::{RUNS, RunRow, run_rows};
 
 /// Goes up whenever the same bytes would make different rows, so that a load id never stands for two contents.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -4,11 +4,14 @@ mod catalogue;
 mod moment;
 mod objects;
 mod read;
+mod schema;
 mod secrets;
 mod section;
 mod webhook;
 
 pub use catalogue::{Summary, left_out, stream, streams, summaries, tables};
-pub use objects::{Drift, Listed, Objects, at_path};
+pub use objects::{Drift, Listed, Objects, at_path, moment};
+pub use schema::{Change, Difference, differences};
+pub use secrets::redacted;
 pub(crate) use webhook::WebhookEvents;
 pub use webhook::{EventRows, EventsError};

@@ -1,20 +1,20 @@
 //! `freshet sync`: Heroku's Platform API into tables, once.
 
-use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 
-use freshet_core::StreamDef;
+use anyhow::Context as _;
+use freshet_core::{Clock as _, StreamDef, SystemClock};
 use freshet_sources::platform::{Api, ApiOptions};
 use freshet_tables::platform::{Drift, stream, streams};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::cli::{Global, SyncArgs};
-use crate::config::Settings;
+use crate::config::{Settings, format_duration};
 use crate::exit::{Exit, Failure};
 use crate::lake;
 use crate::output::{Paint, Printer, counted, grouped, left, right};
-use crate::sync::{StreamReport, Sync};
+use crate::sync::{Known, Plan, StreamReport, Sync, last_runs, plan};
 
 /// How to get a token that may do what is needed and no more.
 const GET_TOKEN: &str =
@@ -32,16 +32,19 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &SyncArgs) -
     if args.list {
         return list(printer);
     }
-    let wanted = if args.archives.is_some() { vec![archived(&args.streams)?] } else { wanted(&args.streams)? };
-    let token = settings
-        .heroku
-        .token()
-        .map_err(|why| Failure::error(Exit::BadConfig, format!("there is no token for Heroku's API: {why}\n  {GET_TOKEN}")))?;
-    let api = Api::new(ApiOptions::new(&settings.heroku.api_url, Some(token)))?;
+    let named = args.streams.iter().map(|name| named(name)).collect::<anyhow::Result<Vec<_>>>()?;
+    let archived = args.archives.map(|months| archived(&named).map(|stream| (stream, months))).transpose()?;
+    let api = api(settings)?;
+    let known = Known::new(&global.data_dir);
+    let _lock = lock(&known)?;
     let lake = lake::open(&lake::place(global, settings))?;
-    let bar = bar(printer, wanted.len());
-    let sync = Sync { api: &api, lake: &lake, apps: &settings.heroku.apps };
-    let ended = |report: &StreamReport| {
+    let plan = match archived {
+        Some(_) => Plan::default(),
+        None => plan(&named, args.full, &last_runs(&lake).await?, SystemClock.now()),
+    };
+    let bar = bar(printer, plan.wanted.len());
+    let sync = Sync { api: &api, lake: &lake, known: &known, apps: &settings.heroku.apps, reason: "command" };
+    let show = |report: &StreamReport| {
         bar.inc(1);
         for problem in &report.problems {
             bar.suspend(|| printer.note(&format!("{}: {problem}", report.name)));
@@ -50,27 +53,23 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &SyncArgs) -
             bar.suspend(|| printer.note(&line));
         }
     };
-    let reports = match (args.archives, &wanted[..]) {
-        (Some(months), [stream]) => {
+    let reports = match archived {
+        Some((stream, months)) => {
             let report = sync.archives(stream, months).await;
-            ended(&report);
+            show(&report);
             vec![report]
         }
-        _ => sync.run(&wanted, |stream| bar.set_message(stream.name), ended).await,
+        None => sync.run(&plan.wanted, |stream| bar.set_message(stream.name), show).await,
     };
     bar.finish_and_clear();
-    let requests = api.counts();
+    let asked = Asked::of(&reports);
     if printer.is_text() {
         table(printer, &reports)?;
-        printer.note(&format!(
-            "{}, {} waited for the rate limit",
-            counted(requests.requests, "request"),
-            crate::config::format_duration(requests.waited.as_secs_f64())
-        ));
+        printer.note(&closing(&plan, &asked));
     } else {
         let streams: Vec<Value> = reports.iter().map(as_json).collect();
-        printer.json(&json!({ "streams": streams, "requests": requests.requests, "retries": requests.retries,
-            "rate_limited": requests.rate_limited, "waited_s": requests.waited.as_secs_f64() }))?;
+        printer.json(&json!({ "streams": streams, "fresh": plan.fresh, "requests": asked.requests, "not_modified": asked.not_modified,
+            "waited_s": asked.waited_s }))?;
     }
     Ok(match reports.iter().filter(|report| !report.problems.is_empty()).count() {
         0 => Exit::Ok,
@@ -80,34 +79,76 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &SyncArgs) -
 }
 
 /// The one stream that has archives.
-fn archived(names: &[String]) -> anyhow::Result<&'static StreamDef> {
-    let only = names.iter().all(|name| name == "audit_events");
-    let found = stream("audit_events").filter(|_| only);
+fn archived(named: &[&'static StreamDef]) -> anyhow::Result<&'static StreamDef> {
+    let found = stream("audit_events").filter(|events| named.iter().all(|stream| stream.name == events.name));
     found.ok_or_else(|| Failure::error(Exit::Failed, "only audit_events has archives: freshet sync audit_events --archives 2026-01"))
 }
 
-/// The streams that were named, or all, and those that they hang below, each before what hangs below it.
-fn wanted(names: &[String]) -> anyhow::Result<Vec<&'static StreamDef>> {
-    let mut wanted: BTreeSet<&str> = BTreeSet::new();
-    let mut open: Vec<&'static StreamDef> = Vec::new();
-    for name in names {
-        let found = stream(name).ok_or_else(|| {
-            let names = streams().iter().map(|stream| stream.name);
-            let nearest = names.max_by(|a, b| strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b)));
-            let hint = nearest.map_or_else(String::new, |nearest| format!("; did you mean {nearest}?"));
-            Failure::error(Exit::Failed, format!("there is no stream {name}{hint} `freshet sync --list` names them all"))
-        })?;
-        open.push(found);
-    }
-    if names.is_empty() {
-        open.extend(streams());
-    }
-    while let Some(next) = open.pop() {
-        if wanted.insert(next.name) {
-            open.extend(next.lists.iter().filter_map(|list| stream(list.parent?.stream)));
+/// Heroku's API with the token that the settings name.
+///
+/// # Errors
+/// There is none, or it must not go there.
+pub(crate) fn api(settings: &Settings) -> anyhow::Result<Api> {
+    let token = settings
+        .heroku
+        .token_or_that_of_cli()
+        .map_err(|why| Failure::error(Exit::BadConfig, format!("there is no token for Heroku's API: {why}\n  {GET_TOKEN}")))?;
+    Ok(Api::new(ApiOptions::new(&settings.heroku.api_url, Some(token)))?)
+}
+
+fn lock(known: &Known) -> anyhow::Result<std::fs::File> {
+    let locked = known.lock().context("the data directory cannot be used; see --data-dir")?;
+    locked.ok_or_else(|| {
+        Failure::error(
+            Exit::TryAgain,
+            "another sync is at work with this data directory; try again when it is done, or see `freshet status`",
+        )
+    })
+}
+
+/// The stream called `name`.
+///
+/// # Errors
+/// There is none; the message names the nearest.
+pub(super) fn named(name: &str) -> anyhow::Result<&'static StreamDef> {
+    stream(name).ok_or_else(|| {
+        let names = streams().iter().map(|stream| stream.name);
+        let nearest = names.max_by(|a, b| strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b)));
+        let hint = nearest.map_or_else(String::new, |nearest| format!("; did you mean {nearest}?"));
+        Failure::error(Exit::Failed, format!("there is no stream {name}{hint} `freshet sync --list` names them all"))
+    })
+}
+
+/// What all streams of a run asked.
+struct Asked {
+    requests: u64,
+    not_modified: u64,
+    waited_s: f64,
+}
+
+impl Asked {
+    fn of(reports: &[StreamReport]) -> Self {
+        Self {
+            requests: reports.iter().map(|report| report.asked.requests).sum(),
+            not_modified: reports.iter().map(|report| report.asked.not_modified).sum(),
+            waited_s: reports.iter().map(|report| report.asked.waited.as_secs_f64()).sum(),
         }
     }
-    Ok(streams().iter().filter(|stream| wanted.contains(stream.name)).collect())
+}
+
+fn closing(plan: &Plan, asked: &Asked) -> String {
+    let mut text = counted(asked.requests, "request");
+    if asked.not_modified > 0 {
+        text += &format!(", {} unchanged by Heroku's word (304)", counted(asked.not_modified, "list"));
+    }
+    if asked.waited_s > 0.0 {
+        text += &format!(", {} waited for the rate limit", format_duration(asked.waited_s));
+    }
+    if !plan.fresh.is_empty() {
+        let streams = counted(plan.fresh.len() as u64, "stream");
+        text += &format!("\n{streams} that change rarely were read within the day; name them or add --full to read them now");
+    }
+    text
 }
 
 fn list(printer: Printer) -> anyhow::Result<Exit> {
@@ -158,7 +199,8 @@ fn as_json(report: &StreamReport) -> Value {
         .collect();
     json!({
         "stream": report.name, "read": report.read, "new": merged.inserted, "changed": merged.updated, "gone": merged.deleted,
-        "unchanged": merged.unchanged, "complete": report.is_complete, "unread_lists": report.unread,
+        "unchanged": merged.unchanged, "mode": report.mode.as_str(), "whole": report.is_whole, "unread_lists": report.unread,
+        "resumed_lists": report.resumed, "requests": report.asked.requests, "not_modified": report.asked.not_modified,
         "problems": report.problems, "drift": drift, "seconds": report.took.as_secs_f64(),
     })
 }

@@ -177,7 +177,7 @@ async fn outcomes<F: Future<Output = Vec<Outcome>>>(apps: Vec<String>, one: impl
 
 fn api(settings: &Settings) -> anyhow::Result<Api> {
     let missing = |why| Failure::error(Exit::BadConfig, format!("there is no token for Heroku's API: {why}\n  {GET_TOKEN}"));
-    let token = settings.heroku.token().map_err(missing)?;
+    let token = settings.heroku.token_or_that_of_cli().map_err(missing)?;
     Ok(Api::new(ApiOptions::new(&settings.heroku.api_url, Some(token)))?)
 }
 

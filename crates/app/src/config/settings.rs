@@ -1,13 +1,17 @@
 //! Valid settings: every value checked, nothing touched yet.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use freshet_core::Secret;
+use freshet_core::{Every, Secret, StreamDef};
 use freshet_sources::web::web_address;
+use freshet_tables::platform::{stream, streams};
 
+use super::cadence::Cadence;
 use super::keys::KEYS;
+use super::netrc;
 use super::raw::{Entry, Problem, matches, read};
 use super::units;
 use crate::exit::{Exit, Failure};
@@ -57,6 +61,35 @@ pub(crate) struct Settings {
     pub(crate) maintain_bytes_target: u64,
     /// Deadline of the shutdown.
     pub(crate) stop_within: Duration,
+    /// When streams of the Platform API are read.
+    pub(crate) schedule: ScheduleSettings,
+}
+
+/// When streams of the Platform API are read.
+#[derive(Clone, Debug)]
+pub(crate) struct ScheduleSettings {
+    default: Cadence,
+    daily: Cadence,
+    /// What is said of single streams.
+    of_stream: BTreeMap<String, Cadence>,
+}
+
+impl ScheduleSettings {
+    /// How often `stream` is read. The default is that of streams that are worth it.
+    #[must_use]
+    pub(crate) fn of(&self, stream: &StreamDef) -> &Cadence {
+        let usual = match stream.every {
+            Every::Often => &self.default,
+            Every::Daily => &self.daily,
+        };
+        self.of_stream.get(stream.name).unwrap_or(usual)
+    }
+
+    /// Whether anything is ever read.
+    #[must_use]
+    pub(crate) fn is_off(&self) -> bool {
+        streams().iter().all(|stream| matches!(self.of(stream), Cadence::Off))
+    }
 }
 
 /// How to reach the Platform API.
@@ -83,6 +116,9 @@ pub(crate) struct TlsSettings {
 
 /// What is read, and what `freshet init` writes, when no file is named.
 pub(crate) const DEFAULT_FILE: &str = "freshet.toml";
+
+/// How often streams are read that change rarely.
+const DAILY: Duration = Duration::from_secs(24 * 3600);
 
 /// The shortest dedupe window: Freshet promises an hour.
 const DEDUPE_WINDOW_MIN: Duration = Duration::from_secs(3600);
@@ -146,6 +182,24 @@ impl HerokuSettings {
     pub(crate) fn token(&self) -> Result<Secret, String> {
         resolve(&self.token)
     }
+
+    /// The same for verbs that a person runs: where the file says nothing and the variable is not set, the Heroku CLI's token.
+    ///
+    /// # Errors
+    /// Why there is none, in a few words.
+    pub(crate) fn token_or_that_of_cli(&self) -> Result<Secret, String> {
+        let is_default = KEYS.iter().any(|key| key.path == "heroku.token" && key.default == self.token.reveal());
+        match (self.token(), is_default) {
+            (Err(why), true) => self.token_of_cli().ok_or_else(|| format!("{why}, and the Heroku CLI is not logged in (~/.netrc)")),
+            (token, _) => token,
+        }
+    }
+
+    /// The token that the Heroku CLI keeps for the API's host.
+    fn token_of_cli(&self) -> Option<Secret> {
+        let host = self.api_url.split_once("://")?.1.split(['/', ':']).next()?;
+        netrc::password(&std::fs::read_to_string(netrc::path()?).ok()?, host)
+    }
 }
 
 impl Settings {
@@ -178,7 +232,8 @@ impl Settings {
     /// The defaults, with commits as often as somebody watches.
     #[must_use]
     pub(crate) fn for_demo(drain_secret: &str) -> Self {
-        let (settings, _) = examine_text("");
+        // What is read of the real Heroku does not belong into a demo.
+        let (settings, _) = examine_text("[schedule]\ndefault = \"off\"\n");
         Self { drain_secret: Secret::new(drain_secret.to_owned()), load_age_max: Duration::from_secs(2), ..settings }
     }
 
@@ -345,7 +400,28 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
         maintain_files_min: values.count("maintenance.min_files"),
         maintain_bytes_target: values.bytes("maintenance.target_bytes"),
         stop_within: values.duration("run.stop_within"),
+        schedule: schedule(values, problems),
     }
+}
+
+fn schedule(values: &Values, problems: &mut Vec<Problem>) -> ScheduleSettings {
+    let mut refuse = |place, message| problems.push(Problem { place, message });
+    let cadence = |key: &str, text: &str, place, refuse: &mut dyn FnMut(Option<(usize, usize)>, String)| {
+        Cadence::parse(text).map_err(|why| refuse(place, format!("`{key}` {why}"))).unwrap_or(Cadence::Off)
+    };
+    let default = cadence("schedule.default", &values.text("schedule.default"), values.place("schedule.default"), &mut refuse);
+    // Off is off for all.
+    let daily = if matches!(default, Cadence::Off) { Cadence::Off } else { Cadence::Every(DAILY) };
+    let mut of_stream = BTreeMap::new();
+    for entry in &values.entries {
+        let Some(name) = entry.path.strip_prefix("schedule.").filter(|name| *name != "default") else { continue };
+        let text = entry.texts.first().map_or("", String::as_str);
+        of_stream.insert(name.to_owned(), cadence(&entry.path, text, entry.place, &mut refuse));
+        if stream(name).is_none() {
+            refuse(entry.place, format!("`{}` names no stream; `freshet sync --list` names them all", entry.path));
+        }
+    }
+    ScheduleSettings { default, daily, of_stream }
 }
 
 fn tls(values: &Values, refuse: &mut impl FnMut(&str, String)) -> Option<TlsSettings> {

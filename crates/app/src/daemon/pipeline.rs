@@ -9,6 +9,7 @@ use freshet_core::{Clock, Destination, Inbox, Source as _, SourceError, SystemCl
 use freshet_destinations::delta::{CompactionOptions, Lake};
 use freshet_load::{Committer, PackageLimits, Retry, SpoolLoader, tell_of_closures};
 use freshet_sources::drain::{DrainLimits, DrainOptions, DrainReceiver, DrainStats, TlsFiles};
+use freshet_sources::platform::{Api, ApiOptions};
 use freshet_spool::{Spool, SpoolError, SpoolOptions};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
@@ -16,6 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::maintenance::maintain;
 use super::pages::pages;
+use super::schedule::Schedule;
 use super::{Live, Report};
 use crate::config::Settings;
 use crate::due::Due;
@@ -31,7 +33,7 @@ pub(crate) struct Pipeline {
     end: watch::Sender<bool>,
     receiving: JoinHandle<Result<(), SourceError>>,
     loading: JoinHandle<()>,
-    helpers: [JoinHandle<()>; 4],
+    helpers: Vec<JoinHandle<()>>,
 }
 
 /// How a daemon stopped.
@@ -70,12 +72,13 @@ impl Pipeline {
         let receiving = tokio::spawn(async move { receiver.run(inbox, Box::pin(when_set(stopped))).await });
         let (end, ending) = watch::channel(false);
         let loading = tokio::spawn(async move { loader.run(ending).await });
-        let helpers = [
-            tokio::spawn(maintain(lake, compaction(settings), settings.maintain_every)),
+        let mut helpers = vec![
+            tokio::spawn(maintain(Arc::clone(&lake), compaction(settings), settings.maintain_every)),
             tokio::spawn(tell_of_closures(spool, clock)),
             tokio::spawn(live.clone().report(data_dir.to_owned())),
             tokio::spawn(tell_of_due(due)),
         ];
+        helpers.extend(schedule(settings, lake, data_dir)?.map(|schedule| tokio::spawn(schedule.run())));
         Ok(Self { live, address, data_dir: data_dir.to_owned(), stop, end, receiving, loading, helpers })
     }
 
@@ -190,6 +193,24 @@ async fn loader(
     };
     with(Retry::SOON).begin().await.with_context(|| format!("the lake {place} cannot be used"))?;
     Ok(with(Retry::FOR_EVER))
+}
+
+/// What keeps the objects of the Platform API current, if that is wanted and there is a token.
+fn schedule(settings: &Settings, lake: Arc<Lake>, data_dir: &Path) -> anyhow::Result<Option<Schedule>> {
+    if settings.schedule.is_off() {
+        return Ok(None);
+    }
+    let token = match settings.heroku.token() {
+        Ok(token) => token,
+        Err(why) => {
+            info!(why, "objects of the platform api are not read, there is no token");
+            return Ok(None);
+        }
+    };
+    let api = Api::new(ApiOptions::new(&settings.heroku.api_url, Some(token)))?;
+    let lateness = (uuid::Uuid::new_v4().as_u128() % 1_000) as f64 / 1_000.0;
+    let (data_dir, apps, settings) = (data_dir.to_owned(), settings.heroku.apps.clone(), settings.schedule.clone());
+    Ok(Some(Schedule { api, lake, data_dir, apps, settings, lateness }))
 }
 
 fn compaction(settings: &Settings) -> CompactionOptions {

@@ -1,16 +1,19 @@
 //! The audit trail's archives: what lies further back than the days that a run reads, month by month, into the same table.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Instant;
 
-use freshet_core::{Clock as _, StreamDef, SystemClock};
-use freshet_sources::platform::{ApiError, Archive, Part, Range};
+use freshet_core::{Clock as _, Complete, DestinationError, LoadId, Merge, MergeMode, StreamDef, SystemClock};
+use freshet_sources::platform::{Api, ApiCounters, ApiError, Archive, Part, Range};
+use freshet_tables::platform::{Listed, Objects};
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use serde_json::Value;
+use xxhash_rust::xxh3::xxh3_128;
 
-use super::walk::{Found, Parents, StreamRead, segment};
-use super::{StreamReport, Sync};
+use super::walk::segment;
+use super::{Mode, StreamReport, Sync};
 
 /// Months that one run reads at most: ten years.
 const MONTHS_MAX: usize = 120;
@@ -54,57 +57,36 @@ fn month(text: &str) -> Result<Date, String> {
 
 impl Sync<'_> {
     /// Reads the archives of `months` of all enterprise accounts into the table of `stream`. An event that is there already, as from
-    /// a day that was read, is the same row.
+    /// a day that was read, is the same row. It is no run of the schedule's, so `_runs` does not tell of it.
     pub(crate) async fn archives(&self, stream: &'static StreamDef, months: Months) -> StreamReport {
-        let started = Instant::now();
-        let mut report = StreamReport { name: stream.name, ..StreamReport::default() };
-        match self.accounts().await {
+        let (started, counters) = (Instant::now(), Arc::new(ApiCounters::default()));
+        let api = self.api.counted_by(Arc::clone(&counters));
+        let mut report = StreamReport::begun(stream, Mode::New, SystemClock.now());
+        match accounts(&api).await {
             Ok(accounts) if accounts.is_empty() => report.problems.push("the token sees no enterprise account".to_owned()),
             Ok(accounts) => {
                 for account in &accounts {
                     for month in months.iter() {
-                        self.archive(stream, account, month, &mut report).await;
+                        self.archive(&api, account, month, stream, &mut report).await;
                     }
                 }
             }
             Err(error) => report.problems.push(error.to_string()),
         }
+        report.asked = counters.snapshot();
+        report.at.1 = SystemClock.now();
         report.took = started.elapsed();
         report
     }
 
-    /// The ids of the enterprise accounts that the token can see.
-    async fn accounts(&self) -> Result<Vec<String>, ApiError> {
-        let mut pages = self.api.pages("/enterprise-accounts", &Range::by("id"));
-        let mut accounts = Vec::new();
-        while let Some(part) = pages.next().await? {
-            if let Part::Page(page) = part {
-                accounts.extend(page.objects.iter().filter_map(|account| account["id"].as_str().map(str::to_owned)));
-            }
-        }
-        Ok(accounts)
-    }
-
     /// Reads one archive. One at a time: a month is held in memory whole.
-    async fn archive(&self, stream: &'static StreamDef, account: &str, month: Date, report: &mut StreamReport) {
+    async fn archive(&self, api: &Api, account: &str, month: Date, stream: &'static StreamDef, report: &mut StreamReport) {
         let name = month.strftime("%Y-%m").to_string();
-        match self.events(account, month).await {
+        match events(api, account, month).await {
             Ok(events) => {
-                let found = events.into_iter().map(|object| Found { object, parent: None, request: Vec::new() });
-                let read = StreamRead { found: found.collect(), ..StreamRead::default() };
-                report.read += read.found.len() as u64;
-                let mut of_month = StreamReport::default();
-                match self.store(stream, &read, &Parents::default(), SystemClock.now(), &mut of_month).await {
-                    Ok(merged) => {
-                        report.merged.inserted += merged.inserted;
-                        report.merged.updated += merged.updated;
-                        report.merged.unchanged += merged.unchanged;
-                        report.merged.committed = merged.committed.or(report.merged.committed.take());
-                    }
-                    Err(error) => report.problems.push(format!("archive {name}: {error}")),
-                }
-                for (drift, times) in of_month.drift {
-                    *report.drift.entry(drift).or_default() += times;
+                report.read += events.len() as u64;
+                if let Err(error) = self.store(stream, &events, report).await {
+                    report.problems.push(format!("archive {name}: {error}"));
                 }
             }
             Err(problem) => {
@@ -114,16 +96,56 @@ impl Sync<'_> {
         }
     }
 
-    /// The events of a month, or in words why not.
-    async fn events(&self, account: &str, month: Date) -> Result<Vec<Value>, String> {
-        let path = format!("/enterprise-accounts/{}/archives/{}", segment(account), month.strftime("%Y/%m"));
-        let answer = match self.api.object(&path).await {
-            Ok(answer) => answer,
-            Err(ApiError::NotFound(_)) => return Err(format!("the enterprise account {account} has none of this month")),
-            Err(error) => return Err(error.to_string()),
+    async fn store(&self, stream: &'static StreamDef, events: &[Value], report: &mut StreamReport) -> Result<(), DestinationError> {
+        let at = SystemClock.now();
+        let mut objects = Objects::new(stream);
+        for object in events {
+            objects.add(Listed { object, parent: None, request: &[] });
+        }
+        let (batch, drift) =
+            objects.finish(at).map_err(|error| DestinationError::Refused { problem: format!("{error}. Please report it.") })?;
+        let merge = Merge {
+            table: stream.table,
+            mode: MergeMode::Replace,
+            load_id: LoadId(xxh3_128(format!("{}/archive/{}", stream.name, at.0).as_bytes())),
+            key: stream.key.iter().filter_map(|part| stream.field(part)).map(|field| field.column.name).collect(),
+            batches: vec![batch],
+            complete: Complete::No,
+            at,
+            bookmarks: Vec::new(),
         };
-        Archive::of(&answer).map_err(|error| error.to_string())?.events().await.map_err(|error| error.to_string())
+        let merged = self.lake.merge(&merge).await?;
+        report.merged.inserted += merged.inserted;
+        report.merged.updated += merged.updated;
+        report.merged.unchanged += merged.unchanged;
+        for (drift, times) in drift {
+            *report.drift.entry(drift).or_default() += times;
+        }
+        Ok(())
     }
+}
+
+/// The ids of the enterprise accounts that the token can see.
+async fn accounts(api: &Api) -> Result<Vec<String>, ApiError> {
+    let mut pages = api.pages("/enterprise-accounts", &Range::by("id"));
+    let mut accounts = Vec::new();
+    while let Some(part) = pages.next().await? {
+        if let Part::Page(page) = part {
+            accounts.extend(page.objects.iter().filter_map(|account| account["id"].as_str().map(str::to_owned)));
+        }
+    }
+    Ok(accounts)
+}
+
+/// The events of a month, or in words why not.
+async fn events(api: &Api, account: &str, month: Date) -> Result<Vec<Value>, String> {
+    let path = format!("/enterprise-accounts/{}/archives/{}", segment(account), month.strftime("%Y/%m"));
+    let answer = match api.object(&path).await {
+        Ok(answer) => answer,
+        Err(ApiError::NotFound(_)) => return Err(format!("the enterprise account {account} has none of this month")),
+        Err(error) => return Err(error.to_string()),
+    };
+    Archive::of(&answer).map_err(|error| error.to_string())?.events().await.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -5,16 +5,17 @@
 
 mod compare;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use deltalake_core::kernel::Action;
 use deltalake_core::kernel::transaction::CommitBuilder;
-use deltalake_core::protocol::{DeltaOperation, MergePredicate};
+use deltalake_core::kernel::{Action, Transaction};
+use deltalake_core::protocol::{DeltaOperation, MergePredicate, OutputMode};
 use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError};
-use freshet_core::{Committed, DestinationError, Merge, Merged};
+use freshet_core::{Committed, DestinationError, Merge, Merged, Micros, Position, ShardId, TableDef, VALID_TO};
 use futures::TryStreamExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use self::compare::{Compared, compare};
@@ -59,14 +60,18 @@ impl Lake {
                 self.settle(name).await?;
                 return Ok(merged);
             }
-            let files = files_of(name, &open.table)?;
+            let files = files_of(merge.table, &open.table)?;
             let prepared = self.prepare_merge(merge, &open.table, &files).await;
             let (compared, encoded) = prepared.map_err(|error| failure(format!("merge objects into table {name}"), error))?;
-            if compared.touched.is_empty() && compared.rows.is_empty() {
+            let moved = moved(&merge.bookmarks, open);
+            if compared.touched.is_empty() && compared.rows.is_empty() && moved.is_empty() {
                 return Ok(compared.counts);
             }
             let this = tried.insert(Try { id: Uuid::new_v4(), version: open.version(), counts: compared.counts.clone() });
-            let error = match self.replace_objects(merge, open, &files, &compared, &encoded, this.id).await {
+            let error = match self
+                .replace_objects(merge, open, Replacement { files: &files, compared: &compared, encoded: &encoded, moved }, this.id)
+                .await
+            {
                 Ok(committed) => return Ok(Merged { committed: Some(committed), ..compared.counts }),
                 Err(error) => error,
             };
@@ -93,19 +98,72 @@ impl Lake {
             .await
             .map_err(|error| DeltaTableError::Generic(format!("comparing objects stopped: {error}")))??;
         let _turn = self.encoders.acquire().await;
-        let encoded = encoder.encode(compared.rows.clone()).await?;
+        let mut encoded = encoder.encode(compared.rows.clone()).await?;
+        encoded.extend(encoder.encode(compared.past.clone()).await?);
         Ok((compared, encoded))
     }
 
-    async fn replace_objects(
-        &self,
-        merge: &Merge,
-        open: &mut OpenTable,
-        files: &[Group],
-        compared: &Compared,
-        encoded: &[EncodedFile],
-        id: Uuid,
-    ) -> DeltaResult<Committed> {
+    /// All rows of the table `name`, in its own columns; nothing when the table does not exist.
+    ///
+    /// # Errors
+    /// As [`Self::merge`].
+    pub async fn objects(&self, table: &'static TableDef) -> Result<Vec<RecordBatch>, DestinationError> {
+        let slot = self.slot(table.name);
+        let mut slot = slot.lock().await;
+        let Some(open) = self.refresh(table.name, &mut slot).await? else { return Ok(Vec::new()) };
+        let files = files_of(table, &open.table)?;
+        rows_in(&open.table, &files).await.map_err(|error| failure(format!("read table {}", table.name), error))
+    }
+
+    /// Id and newest version of the table `name`: as long as both are the same, so are its rows. Nothing when there is no such table.
+    ///
+    /// # Errors
+    /// The table's log cannot be read.
+    pub async fn standing(&self, name: &str) -> Result<Option<(String, u64)>, DestinationError> {
+        let slot = self.slot(name);
+        let mut slot = slot.lock().await;
+        let Some(open) = self.refresh(name, &mut slot).await? else { return Ok(None) };
+        let state = open.table.snapshot().map_err(|error| failure(format!("read table {name}"), error))?;
+        Ok(Some((state.metadata().id().to_owned(), open.version())))
+    }
+
+    /// The bookmarks of `table` that begin with `prefix`: how far each source was read, by the table's own word.
+    ///
+    /// # Errors
+    /// The table's log cannot be read.
+    pub async fn bookmarks(&self, table: &'static TableDef, prefix: &str) -> Result<BTreeMap<String, Position>, DestinationError> {
+        let slot = self.slot(table.name);
+        let mut slot = slot.lock().await;
+        Ok(self.refresh(table.name, &mut slot).await?.map(|open| open.positions.below(prefix)).unwrap_or_default())
+    }
+
+    /// Sets bookmarks to what is wanted, also backwards.
+    ///
+    /// # Errors
+    /// The table does not exist, or its log cannot be written.
+    pub async fn set_bookmarks(&self, table: &'static TableDef, bookmarks: &[(ShardId, Position)]) -> Result<(), DestinationError> {
+        let name = table.name;
+        let slot = self.slot(name);
+        let mut slot = slot.lock().await;
+        let Some(open) = self.refresh(name, &mut slot).await? else {
+            return Err(DestinationError::Refused {
+                problem: format!("there is no table {name}, and so nothing to remember; sync it first"),
+            });
+        };
+        let properties = quiet().with_application_transactions(transactions(bookmarks, self.options.clock.now()));
+        let operation = DeltaOperation::StreamingUpdate { output_mode: OutputMode::Update, query_id: "bookmarks".to_owned(), epoch_id: 0 };
+        let set = async {
+            let snapshot = open.table.snapshot()?;
+            CommitBuilder::from(properties).build(Some(snapshot), open.table.log_store(), operation).await
+        };
+        let ended = set.await;
+        // The next look at the table reads what there is.
+        *slot = None;
+        ended.map(|_| ()).map_err(|error| failure(format!("set bookmarks of table {name}"), error))
+    }
+
+    async fn replace_objects(&self, merge: &Merge, open: &mut OpenTable, with: Replacement<'_>, id: Uuid) -> DeltaResult<Committed> {
+        let Replacement { files, compared, encoded, moved } = with;
         put_files(&open.table, encoded).await?;
         let mut committed = Committed {
             load_id: merge.load_id.to_string(),
@@ -121,6 +179,7 @@ impl Lake {
         // No retries: the rows were compared with this version, and no check of delta-rs's would say so of a later one.
         let properties = quiet()
             .with_max_retries(0)
+            .with_application_transactions(transactions(&moved, committed.committed_at))
             .with_metadata([("isBlindAppend".to_owned(), json!(false)), (FACTS_KEY.to_owned(), log::facts(&committed, id))]);
         let finished = CommitBuilder::from(properties)
             .with_actions(removes.chain(adds).collect())
@@ -131,6 +190,35 @@ impl Lake {
         open.positions.advance(open.table.object_store().as_ref(), finished.version).await?;
         Ok(committed)
     }
+}
+
+async fn rows_in(table: &DeltaTable, files: &[Group]) -> DeltaResult<Vec<RecordBatch>> {
+    let schema = Arc::new(arrow_schema(table)?);
+    let mut batches = Vec::new();
+    for file in files {
+        batches.extend(rows_of(table.object_store(), file, &schema).try_collect::<Vec<_>>().await?);
+    }
+    Ok(batches)
+}
+
+/// What takes the place of what, in one entry.
+struct Replacement<'a> {
+    files: &'a [Group],
+    compared: &'a Compared,
+    encoded: &'a [EncodedFile],
+    moved: Vec<(ShardId, Position)>,
+}
+
+/// The bookmarks that go forward.
+fn moved(bookmarks: &[(ShardId, Position)], open: &OpenTable) -> Vec<(ShardId, Position)> {
+    bookmarks.iter().filter(|(shard, position)| open.positions.of(shard).is_none_or(|known| known < *position)).cloned().collect()
+}
+
+fn transactions(bookmarks: &[(ShardId, Position)], now: Micros) -> Vec<Transaction> {
+    let transaction = |(shard, position): &(ShardId, Position)| {
+        Transaction::new_with_last_update(shard.as_str(), i64::try_from(*position).unwrap_or(i64::MAX), Some(now.0 / 1000))
+    };
+    bookmarks.iter().map(transaction).collect()
 }
 
 /// An attempt whose end is not known.
@@ -148,8 +236,11 @@ impl Try {
     }
 }
 
-/// Each active file of a table that is small enough and has no partitions.
-fn files_of(name: &str, table: &DeltaTable) -> Result<Vec<Group>, DestinationError> {
+/// Each active file of a table that is small enough and has no partitions. Files that hold nothing but versions that have ended are
+/// left out.
+fn files_of(def: &TableDef, table: &DeltaTable) -> Result<Vec<Group>, DestinationError> {
+    let name = def.name;
+    let keeps_versions = def.columns.iter().any(|column| column.name == VALID_TO);
     let refused = |problem: String| DestinationError::Refused { problem };
     let state = table.snapshot().map_err(|error| failure(format!("read table {name}"), error))?;
     if !state.metadata().partition_columns().is_empty() {
@@ -163,6 +254,9 @@ fn files_of(name: &str, table: &DeltaTable) -> Result<Vec<Group>, DestinationErr
                 format!("table {name} has deletion vectors or files without statistics. Rewrite it with the engine that wrote them");
             return Err(refused(problem));
         };
+        if keeps_versions && file.stats().is_some_and(|stats| all_have(VALID_TO, &stats)) {
+            continue;
+        }
         bytes += u64::try_from(file.size()).unwrap_or_default();
         files.push(Group { partition: Partition::Whole, files: vec![SmallFile::of(&file, rows, true)] });
     }
@@ -172,6 +266,12 @@ fn files_of(name: &str, table: &DeltaTable) -> Result<Vec<Group>, DestinationErr
         )));
     }
     Ok(files)
+}
+
+/// Whether every row has a value in `column`, by a file's statistics.
+fn all_have(column: &str, stats: &str) -> bool {
+    let stats: Value = serde_json::from_str(stats).unwrap_or_default();
+    stats["nullCount"][column].as_u64() == Some(0)
 }
 
 /// The columns in the table's order; those that the objects do not have are NULL.

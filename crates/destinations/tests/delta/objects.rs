@@ -5,11 +5,11 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
+use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array};
 use freshet_core::{
-    ColumnDef, ColumnType, Complete, DELETED_AT, Destination, DestinationError, LoadId, Merge, Merged, Micros, SYNCED_AT, TableDef,
-    TableKind,
+    ColumnDef, ColumnType, Complete, DELETED_AT, Destination, DestinationError, IS_CURRENT, LoadId, Merge, MergeMode, Merged, Micros,
+    SYNCED_AT, ShardId, TableDef, TableKind, VALID_FROM, VALID_TO,
 };
 use freshet_destinations::delta::{CompactionOptions, DurableStore, Lake, LakeOptions, Leased};
 
@@ -39,15 +39,9 @@ fn merge(objects: &[(u32, i64)], complete: Complete, at: i64) -> Merge {
         new_null_array(schema.field(4).data_type(), objects.len()),
     ];
     let batches = vec![RecordBatch::try_new(schema, columns).unwrap()];
-    Merge {
-        table: &THINGS,
-        load_id: LoadId(u128::from(at.unsigned_abs())),
-        key: vec!["id"],
-        batches,
-        complete,
-        only_new: false,
-        at: Micros(at),
-    }
+    let load_id = LoadId(u128::from(at.unsigned_abs()));
+    let mode = MergeMode::Replace;
+    Merge { table: &THINGS, mode, load_id, key: vec!["id"], batches, complete, at: Micros(at), bookmarks: Vec::new() }
 }
 
 /// Size and whether it is there, by id.
@@ -68,14 +62,18 @@ fn counts(merged: &Merged) -> (u64, u64, u64, u64) {
 }
 
 async fn version(lake: &Lake) -> u64 {
-    lake.load(THINGS.name).await.unwrap().unwrap().version().unwrap()
+    version_of(lake, &THINGS).await
+}
+
+async fn version_of(lake: &Lake, table: &TableDef) -> u64 {
+    lake.load(table.name).await.unwrap().unwrap().version().unwrap()
 }
 
 #[tokio::test]
 async fn what_is_told_once_is_added_and_never_changed() {
     let test = TestLake::fresh();
     let lake = &test.lake;
-    let told = |objects: &[(u32, i64)], at| Merge { only_new: true, ..merge(objects, Complete::No, at) };
+    let told = |objects: &[(u32, i64)], at| Merge { mode: MergeMode::IfNew, ..merge(objects, Complete::No, at) };
     assert_eq!(counts(&lake.merge(&told(&[(1, 10), (2, 20)], 1)).await.unwrap()), (2, 0, 0, 0));
     lake.merge(&merge(&[(2, 21)], Complete::No, 2)).await.unwrap();
     let at = version(lake).await;
@@ -110,6 +108,81 @@ async fn a_table_follows_its_list() {
     assert_eq!(counts(&gone), (0, 0, 2, 0), "1 and 4 are below app-1");
     assert_eq!(lake.history(&THINGS, None).await.unwrap().len(), 4);
     lint::log_is_sound(&lake.root().join(THINGS.name));
+}
+
+#[tokio::test]
+async fn a_bookmark_lands_with_the_rows_and_only_goes_forward() {
+    let test = TestLake::fresh();
+    let lake = &test.lake;
+    let at = |app: &str| ShardId::new(&format!("freshet/sync/things/{app}"));
+    let with = |merge: Merge, bookmarks: &[(&str, u64)]| Merge {
+        bookmarks: bookmarks.iter().map(|(app, position)| (at(app), *position)).collect(),
+        ..merge
+    };
+    let marks = async |lake: &Lake| lake.bookmarks(&THINGS, "freshet/sync/things/").await.unwrap().into_values().collect::<Vec<_>>();
+    assert_eq!(marks(lake).await, [0_u64; 0]);
+    lake.merge(&with(merge(&[(1, 10)], Complete::No, 1), &[("a", 5), ("b", 7)])).await.unwrap();
+    assert_eq!((marks(lake).await, version(lake).await), (vec![5, 7], 1), "one entry of the log has both");
+    let again = lake.merge(&with(merge(&[(1, 10)], Complete::No, 2), &[("a", 5), ("b", 6)])).await.unwrap();
+    assert_eq!((again.committed, marks(lake).await), (None, vec![5, 7]));
+    // Nothing but a bookmark has moved.
+    lake.merge(&with(merge(&[], Complete::No, 3), &[("a", 6)])).await.unwrap();
+    assert_eq!(marks(&test.other()).await, [6, 7]);
+    lake.set_bookmarks(&THINGS, &[(at("a"), 0)]).await.unwrap();
+    assert_eq!(marks(lake).await, [0, 7]);
+    lint::log_is_sound(&lake.root().join(THINGS.name));
+}
+
+static VERSIONS: TableDef = TableDef {
+    name: "things_history",
+    comment: "Versions of objects",
+    kind: TableKind::System,
+    columns: &[
+        ColumnDef { name: "id", column_type: ColumnType::Text, nullable: false, comment: "Key" },
+        ColumnDef { name: "app_id", column_type: ColumnType::Text, nullable: true, comment: "Parent" },
+        ColumnDef { name: "size", column_type: ColumnType::Long, nullable: true, comment: "A value" },
+        ColumnDef { name: VALID_FROM, column_type: ColumnType::Timestamp, nullable: false, comment: "Since when" },
+        ColumnDef { name: VALID_TO, column_type: ColumnType::Timestamp, nullable: true, comment: "Until when" },
+        ColumnDef { name: IS_CURRENT, column_type: ColumnType::Boolean, nullable: false, comment: "Whether it holds" },
+    ],
+};
+
+#[tokio::test]
+async fn versions_are_kept_and_files_of_the_past_are_left_alone() {
+    let test = TestLake::fresh();
+    let lake = &test.lake;
+    let versions = |objects: &[(u32, i64)], at: i64| Merge {
+        table: &VERSIONS,
+        mode: MergeMode::Versions { ignored: Vec::new() },
+        ..merge(objects, Complete::All, at)
+    };
+    let files = || {
+        let entries = std::fs::read_dir(lake.root().join(VERSIONS.name)).unwrap();
+        entries.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "parquet")).count()
+    };
+    lake.merge(&versions(&[(1, 10), (2, 20)], 1)).await.unwrap();
+    assert_eq!((counts(&lake.merge(&versions(&[(1, 11), (2, 20)], 2)).await.unwrap()), files()), ((0, 1, 0, 1), 3));
+    let before = version_of(lake, &VERSIONS).await;
+    assert_eq!(counts(&lake.merge(&versions(&[(1, 11), (2, 20)], 3)).await.unwrap()), (0, 0, 0, 2));
+    assert_eq!(version_of(lake, &VERSIONS).await, before, "nothing was written");
+    assert_eq!(counts(&lake.merge(&versions(&[(2, 20)], 4)).await.unwrap()), (0, 0, 1, 1));
+    assert_eq!(counts(&lake.merge(&versions(&[(1, 11), (2, 20)], 5)).await.unwrap()), (1, 0, 0, 1));
+    let mut found = Vec::new();
+    for batch in read(lake, &VERSIONS).await {
+        let (ids, sizes) = (batch.column(0).as_string::<i32>(), batch.column(2).as_primitive::<Int64Type>());
+        let time = |column: usize| batch.column(column).as_primitive::<TimestampMicrosecondType>();
+        for row in 0..batch.num_rows() {
+            assert_eq!(batch.column(5).as_boolean().value(row), batch.column(4).is_null(row));
+            let until = time(4).is_valid(row).then(|| time(4).value(row));
+            found.push((ids.value(row).to_owned(), sizes.value(row), time(3).value(row), until));
+        }
+    }
+    found.sort_unstable();
+    let version = |id: &str, size: i64, from: i64, to: Option<i64>| (id.to_owned(), size, from, to);
+    let expected =
+        [version("id-1", 10, 1, Some(2)), version("id-1", 11, 2, Some(4)), version("id-1", 11, 5, None), version("id-2", 20, 1, None)];
+    assert_eq!(found, expected);
+    lint::log_is_sound(&lake.root().join(VERSIONS.name));
 }
 
 #[tokio::test]

@@ -141,6 +141,12 @@ pub fn at_path<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(object, |value, name| value.get(name))
 }
 
+/// Microseconds since 1970-01-01 of a moment as the API writes it.
+#[must_use]
+pub fn moment(text: &str) -> Option<i64> {
+    micros(text)
+}
+
 fn type_of(kind: FieldKind, value: &Value) -> &'static str {
     match value {
         Value::String(_) if matches!(kind, FieldKind::Time | FieldKind::Date) => "text",

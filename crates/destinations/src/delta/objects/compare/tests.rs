@@ -77,7 +77,9 @@ fn apply(files: &[Vec<RecordBatch>], merge: &Merge) -> (Vec<Vec<RecordBatch>>, M
 }
 
 fn merge(objects: &[(u8, Row)], complete: Complete, at: i64) -> Merge {
-    Merge { table: &TABLE, load_id: LoadId(1), key: vec!["id"], batches: vec![batch(objects)], complete, only_new: false, at: Micros(at) }
+    let batches = vec![batch(objects)];
+    let mode = MergeMode::Replace;
+    Merge { table: &TABLE, mode, load_id: LoadId(1), key: vec!["id"], batches, complete, at: Micros(at), bookmarks: Vec::new() }
 }
 
 /// What a table of objects should be after one merge, said in the simplest way.
@@ -136,6 +138,92 @@ proptest! {
             let again = compare(&after, &merge, &schema()).unwrap();
             prop_assert!(again.touched.is_empty() && again.rows.is_empty());
             files = after;
+        }
+    }
+}
+
+#[test]
+fn what_is_there_stays_when_only_new_objects_are_wanted() {
+    let files = [vec![batch(&[(1, (0, Some(7), 1, None)), (2, (0, None, 1, Some(1)))])]];
+    let objects = merge(&[(1, (0, Some(8), 2, None)), (2, (0, Some(8), 2, None)), (3, (0, None, 2, None))], Complete::No, 2);
+    let compared = compare(&files, &Merge { mode: MergeMode::IfNew, ..objects }, &schema()).unwrap();
+    assert_eq!((compared.touched.len(), rows(&compared.rows)), (0, vec![(3, (0, None, 2, None))]));
+    assert_eq!((compared.counts.inserted, compared.counts.unchanged), (1, 2));
+}
+
+/// A version of an object: value, since when, until when.
+type Version = (u8, Option<i64>, i64, Option<i64>);
+
+/// The columns of a table of versions; `note` makes none.
+fn versions_schema() -> SchemaRef {
+    let stamp = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let mut fields = schema().fields().to_vec();
+    for (name, data_type) in [("note", DataType::Int64), (VALID_FROM, stamp.clone()), (VALID_TO, stamp), (IS_CURRENT, DataType::Boolean)] {
+        fields.push(Arc::new(Field::new(name, data_type, true)));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+fn versions_merge(objects: &BTreeMap<u8, Option<i64>>, complete: Complete, at: i64) -> Merge {
+    let given: Vec<(u8, Row)> = objects.iter().map(|(id, value)| (*id, (0, *value, at, None))).collect();
+    let merge = merge(&given, complete, at);
+    let wide = |batch: &RecordBatch| {
+        let schema = versions_schema();
+        let column = |field: &arrow_schema::FieldRef| match (batch.column_by_name(field.name()), field.name().as_str()) {
+            (Some(column), _) => Arc::clone(column),
+            (None, "note") => Arc::new(Int64Array::from_value(at, batch.num_rows())) as ArrayRef,
+            (None, _) => arrow_array::new_null_array(field.data_type(), batch.num_rows()),
+        };
+        RecordBatch::try_new(Arc::clone(&schema), schema.fields().iter().map(column).collect()).unwrap()
+    };
+    Merge { mode: MergeMode::Versions { ignored: vec!["note"] }, batches: merge.batches.iter().map(wide).collect(), ..merge }
+}
+
+fn versions(batches: &[RecordBatch]) -> Vec<Version> {
+    let mut versions = Vec::new();
+    for batch in batches {
+        let ended = batch.column_by_name(VALID_TO).unwrap().as_primitive::<TimestampMicrosecondType>();
+        let began = batch.column_by_name(VALID_FROM).unwrap().as_primitive::<TimestampMicrosecondType>();
+        let current = batch.column_by_name(IS_CURRENT).unwrap().as_boolean();
+        for (row, (id, (_, value, ..))) in rows(std::slice::from_ref(batch)).into_iter().enumerate() {
+            assert_eq!(current.value(row), ended.is_null(row));
+            versions.push((id, value, began.value(row), ended.is_valid(row).then(|| ended.value(row))));
+        }
+    }
+    versions.sort_unstable();
+    versions
+}
+
+proptest! {
+    #[test]
+    fn every_version_is_kept_and_none_is_made_up(
+        lists in prop::collection::vec((prop::collection::btree_map(0_u8..8, prop::option::of(0_i64..3), 0..6), any::<bool>()), 1..10)
+    ) {
+        let mut expected: Vec<Version> = Vec::new();
+        let mut files: Vec<Vec<RecordBatch>> = Vec::new();
+        for (at, (objects, is_all)) in (1_i64..).zip(lists) {
+            for version in expected.iter_mut().filter(|version| version.3.is_none()) {
+                let holds = objects.get(&version.0).map_or(!is_all, |value| *value == version.1);
+                version.3 = (!holds).then_some(at);
+            }
+            for (id, value) in &objects {
+                if !expected.iter().any(|version| version.0 == *id && version.3.is_none()) {
+                    expected.push((*id, *value, at, None));
+                }
+            }
+            expected.sort_unstable();
+            let complete = if is_all { Complete::All } else { Complete::No };
+            let merge = versions_merge(&objects, complete, at);
+            let compared = compare(&files, &merge, &versions_schema()).unwrap();
+            let touched = compared.touched;
+            files = files.into_iter().enumerate().filter(|(index, _)| !touched.contains(index)).map(|(_, file)| file).collect();
+            // Versions that have ended are together, apart from those that hold.
+            prop_assert!(versions(&compared.rows).iter().all(|version| version.3.is_none()));
+            prop_assert!(versions(&compared.past).iter().all(|version| version.3.is_some()));
+            files.extend([compared.rows, compared.past].into_iter().filter(|batches| !batches.is_empty()));
+            prop_assert_eq!(versions(&files.concat()), expected.clone());
+            let again = compare(&files, &merge, &versions_schema()).unwrap();
+            prop_assert!(again.touched.is_empty() && again.rows.is_empty() && again.past.is_empty());
         }
     }
 }

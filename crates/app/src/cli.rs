@@ -2,13 +2,16 @@
 
 mod drains;
 mod tail;
+mod webhooks;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::sync::Months;
 pub(crate) use drains::{DrainsChangeArgs, DrainsVerb};
 pub(crate) use tail::TailArgs;
+pub(crate) use webhooks::{AddWebhooksArgs, WebhookTarget, WebhooksVerb};
 
 /// Everything Heroku says, in typed Delta Lake tables, exactly once.
 #[derive(Debug, Parser)]
@@ -82,6 +85,9 @@ pub(crate) enum Verb {
     /// and all of it once a day. The exit code is 0 when all streams were read, 3 when some were not, 1 when none was, and 75 when
     /// another sync is at work.
     Sync(SyncArgs),
+    /// Have Heroku tell at once what happens to apps, look at how that goes, and end it
+    #[command(subcommand)]
+    Webhooks(WebhooksVerb),
     /// Show, set or forget how far the streams of the Platform API are read
     #[command(subcommand)]
     State(StateVerb),
@@ -320,6 +326,9 @@ pub(crate) struct SyncArgs {
     /// Name the streams that there are
     #[arg(long)]
     pub(crate) list: bool,
+    /// With `audit_events`: read these months from Heroku's archives instead, such as 2026-01 or 2025-11..2026-01
+    #[arg(long, value_name = "MONTHS")]
+    pub(crate) archives: Option<Months>,
 }
 
 /// Verbs of `state`.

@@ -7,6 +7,7 @@ mod config;
 mod daemon;
 mod demo;
 mod drain_secret;
+mod due;
 mod exit;
 mod heroku_api;
 mod lake;
@@ -108,6 +109,7 @@ async fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Import(args) => commands::import::run(&cli.global, &settings, args).await,
         Verb::Run(args) => commands::run::run(&cli.global, &settings, args).await,
         Verb::Sync(args) => commands::sync::run(&cli.global, &settings, args).await,
+        Verb::Webhooks(verb) => commands::webhooks::run(&cli.global, &settings, verb).await,
         Verb::State(verb) => commands::state::run(&cli.global, &settings, verb).await,
         Verb::Drift(args) => commands::drift::run(&cli.global, &settings, args).await,
         Verb::Tail(args) => commands::tail::run(&cli.global, &settings, args).await,

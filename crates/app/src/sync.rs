@@ -4,6 +4,7 @@
 //! bookmarks, tags ─▶ questions ─▶ pages (kept on disk) ─▶ rows ─▶ merge + bookmarks, one commit ─▶ history ─▶ _runs, _drift
 //! ```
 
+mod archives;
 mod known;
 mod plan;
 mod record;
@@ -26,6 +27,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::heroku_api::fits;
 use walk::{Reading, Stored, StreamRead, stored};
 
+pub(crate) use archives::Months;
 pub(crate) use known::Known;
 pub(crate) use plan::{Plan, plan};
 pub(crate) use record::{Last, last_runs, marks_of};
@@ -64,6 +66,24 @@ pub(crate) struct StreamReport {
 }
 
 impl StreamReport {
+    /// Of a stream of which nothing is read yet.
+    fn begun(stream: &'static StreamDef, mode: Mode, at: Micros) -> Self {
+        Self {
+            name: stream.name,
+            mode,
+            at: (at, at),
+            read: 0,
+            merged: Merged::default(),
+            is_whole: false,
+            drift: BTreeMap::new(),
+            problems: Vec::new(),
+            unread: 0,
+            resumed: 0,
+            asked: ApiCounts::default(),
+            took: Duration::ZERO,
+        }
+    }
+
     /// Whether nothing came of it.
     #[must_use]
     pub(crate) fn is_failed(&self) -> bool {
@@ -124,20 +144,7 @@ impl Sync<'_> {
     async fn stream(&self, stream: &'static StreamDef, mode: Mode, learned: &mut Learned) -> StreamReport {
         let (started, at) = (Instant::now(), SystemClock.now());
         let counters = Arc::new(ApiCounters::default());
-        let mut report = StreamReport {
-            name: stream.name,
-            mode,
-            at: (at, at),
-            read: 0,
-            merged: Merged::default(),
-            is_whole: false,
-            drift: BTreeMap::new(),
-            problems: Vec::new(),
-            unread: 0,
-            resumed: 0,
-            asked: ApiCounts::default(),
-            took: Duration::ZERO,
-        };
+        let mut report = StreamReport::begun(stream, mode, at);
         let api = self.api.counted_by(Arc::clone(&counters));
         if let Err(error) = self.bring_up_to_date(stream, &api, learned, &mut report).await {
             report.is_whole = false;

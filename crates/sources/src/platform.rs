@@ -10,6 +10,7 @@
 //! `Next-Range` says that there are more, and an error's body is `{"id","message"}`. The limit is an account's 4,500
 //! requests an hour, of which 75 come back each minute; every answer says in `RateLimit-Remaining` how many are left.
 
+mod archive;
 mod backoff;
 mod budget;
 mod counters;
@@ -32,6 +33,7 @@ use crate::web::{Answer, Client, Peer, web_address};
 use backoff::Backoff;
 use budget::{Budget, Taken};
 
+pub use archive::{Archive, ArchiveError};
 pub use counters::{ApiCounters, ApiCounts};
 pub use error::{ApiError, Flaw, Refusal};
 pub use options::{ApiLimits, ApiOptions};

@@ -54,7 +54,7 @@ const HEAVY: [(&str, &[&str]); 23] = [
     ("tokio-rustls", &["freshet-sources", "freshet-fake-heroku"]),
     ("toml*", &["freshet-tables", "freshet"]),
     ("tracing-subscriber", &["freshet"]),
-    ("flate2", &["freshet-sources"]),
+    ("flate2", &["freshet-sources", "freshet-fake-heroku"]),
     ("zstd", &["freshet-sources"]),
     (
         "serde_json",

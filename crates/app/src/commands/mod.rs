@@ -15,3 +15,4 @@ pub(crate) mod status;
 pub(crate) mod sync;
 pub(crate) mod tables;
 pub(crate) mod tail;
+pub(crate) mod webhooks;

@@ -33,11 +33,15 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &SyncArgs) -
         return list(printer);
     }
     let named = args.streams.iter().map(|name| named(name)).collect::<anyhow::Result<Vec<_>>>()?;
+    let archived = args.archives.map(|months| archived(&named).map(|stream| (stream, months))).transpose()?;
     let api = api(settings)?;
     let known = Known::new(&global.data_dir);
     let _lock = lock(&known)?;
     let lake = lake::open(&lake::place(global, settings))?;
-    let plan = plan(&named, args.full, &last_runs(&lake).await?, SystemClock.now());
+    let plan = match archived {
+        Some(_) => Plan::default(),
+        None => plan(&named, args.full, &last_runs(&lake).await?, SystemClock.now()),
+    };
     let bar = bar(printer, plan.wanted.len());
     let sync = Sync { api: &api, lake: &lake, known: &known, apps: &settings.heroku.apps, reason: "command" };
     let show = |report: &StreamReport| {
@@ -49,7 +53,14 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &SyncArgs) -
             bar.suspend(|| printer.note(&line));
         }
     };
-    let reports = sync.run(&plan.wanted, |stream| bar.set_message(stream.name), show).await;
+    let reports = match archived {
+        Some((stream, months)) => {
+            let report = sync.archives(stream, months).await;
+            show(&report);
+            vec![report]
+        }
+        None => sync.run(&plan.wanted, |stream| bar.set_message(stream.name), show).await,
+    };
     bar.finish_and_clear();
     let asked = Asked::of(&reports);
     if printer.is_text() {
@@ -65,6 +76,12 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &SyncArgs) -
         failed if failed == reports.len() => Exit::Failed,
         _ => Exit::Partly,
     })
+}
+
+/// The one stream that has archives.
+fn archived(named: &[&'static StreamDef]) -> anyhow::Result<&'static StreamDef> {
+    let found = stream("audit_events").filter(|events| named.iter().all(|stream| stream.name == events.name));
+    found.ok_or_else(|| Failure::error(Exit::Failed, "only audit_events has archives: freshet sync audit_events --archives 2026-01"))
 }
 
 /// Heroku's API with the token that the settings name.

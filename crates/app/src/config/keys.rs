@@ -76,6 +76,13 @@ pub(super) static KEYS: &[Key] = &[
     ),
     key("receive.drain_secret_old", Kind::Secret, "", "A second password that is accepted too, while drains move to a new one."),
     key(
+        "receive.webhook_secret",
+        Kind::Secret,
+        "env:FRESHET_WEBHOOK_SECRET",
+        "The secret with which Heroku signs webhooks; `freshet webhooks add` tells Heroku. Without one, no webhook is received.",
+    ),
+    key("receive.webhook_secret_old", Kind::Secret, "", "A second secret that is accepted too, while webhooks move to a new one."),
+    key(
         "receive.body_max",
         Kind::Bytes,
         "16MiB",

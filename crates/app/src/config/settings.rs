@@ -28,6 +28,11 @@ pub(crate) struct Settings {
     /// The drains' password, as written: `env:NAME`, `file:PATH` or itself.
     drain_secret: Secret,
     drain_secret_old: Option<Secret>,
+    /// What webhooks are signed with, as written.
+    webhook_secret: Secret,
+    webhook_secret_old: Option<Secret>,
+    /// Whether the file says where that is, so that it has to be there.
+    is_webhook_secret_written: bool,
     /// Bytes of a body that are kept.
     pub(crate) body_bytes_max: usize,
     /// Connections at once.
@@ -198,6 +203,32 @@ impl HerokuSettings {
 }
 
 impl Settings {
+    /// The secrets with which webhooks may be signed, the present one first, read from where the file says they are. None when
+    /// nothing was said about webhooks.
+    ///
+    /// # Errors
+    /// The file says where one is, and there it is not.
+    pub(crate) fn webhook_secrets(&self) -> anyhow::Result<Vec<Secret>> {
+        let mut secrets = Vec::new();
+        match resolve(&self.webhook_secret) {
+            Ok(secret) => secrets.push(secret),
+            Err(why) if self.is_webhook_secret_written => return Err(missing_webhook_secret(&why)),
+            Err(_) => {}
+        }
+        if let Some(old) = &self.webhook_secret_old {
+            secrets.push(resolve(old).map_err(|why| missing_webhook_secret(&why))?);
+        }
+        Ok(secrets)
+    }
+
+    /// The secret with which Heroku is to sign webhooks.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn webhook_secret(&self) -> anyhow::Result<Secret> {
+        resolve(&self.webhook_secret).map_err(|why| missing_webhook_secret(&why))
+    }
+
     /// The defaults, with commits as often as somebody watches.
     #[must_use]
     pub(crate) fn for_demo(drain_secret: &str) -> Self {
@@ -230,6 +261,16 @@ impl Settings {
             "the drain secret may hold only letters, digits, `-`, `_`, `.` and `~`: Heroku sends the password of a drain URL as written, and a `:` in it stops the drain",
         ))
     }
+}
+
+fn missing_webhook_secret(why: &str) -> anyhow::Error {
+    Failure::error(
+        Exit::BadConfig,
+        format!(
+            "there is no webhook secret: {why}\n  make one:  export FRESHET_WEBHOOK_SECRET=$(head -c 24 /dev/urandom | base64 | tr '+/' '-_')\n  \
+             or set `webhook_secret` under [receive] in freshet.toml"
+        ),
+    )
 }
 
 fn missing_secret(why: &str) -> anyhow::Error {
@@ -348,6 +389,9 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
         listen,
         drain_secret: Secret::new(values.text("receive.drain_secret")),
         drain_secret_old: values.optional("receive.drain_secret_old").map(Secret::new),
+        webhook_secret: Secret::new(values.text("receive.webhook_secret")),
+        webhook_secret_old: values.optional("receive.webhook_secret_old").map(Secret::new),
+        is_webhook_secret_written: values.is_written("receive.webhook_secret"),
         body_bytes_max: values.size("receive.body_max"),
         connections_max: values.count("receive.connections_max"),
         tls,
@@ -407,6 +451,26 @@ mod tests {
 
     fn problems_of(source: &str) -> Vec<String> {
         examine_text(source).1.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn webhooks_need_a_secret_only_where_one_was_named() {
+        let secrets = |source: &str| {
+            let secrets = examine_text(source).0.webhook_secrets();
+            secrets
+                .map(|secrets| secrets.iter().map(|secret| secret.reveal().to_owned()).collect::<Vec<_>>())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(secrets(""), Ok(vec![]));
+        assert_eq!(
+            secrets("[receive]\nwebhook_secret = \"new\"\nwebhook_secret_old = \"old\"\n"),
+            Ok(vec!["new".to_owned(), "old".to_owned()])
+        );
+        for named in ["webhook_secret = \"env:FRESHET_NO_SUCH\"", "webhook_secret_old = \"file:/no/such\""] {
+            let error = secrets(&format!("[receive]\n{named}\n")).unwrap_err();
+            assert!(error.contains("there is no webhook secret"), "{error}");
+        }
+        assert!(examine_text("").0.webhook_secret().is_err());
     }
 
     #[test]

@@ -13,13 +13,14 @@ use freshet_sources::platform::{Api, ApiOptions};
 use freshet_spool::{Spool, SpoolError, SpoolOptions};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::maintenance::maintain;
 use super::pages::pages;
 use super::schedule::Schedule;
 use super::{Live, Report};
 use crate::config::Settings;
+use crate::due::Due;
 use crate::exit::{Exit, Failure};
 use crate::lake;
 
@@ -52,7 +53,8 @@ impl Pipeline {
     pub(crate) async fn start(settings: &Settings, listen: SocketAddr, place: &str, data_dir: &Path) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         // Everything that can be wrong with the settings is found before anything is made on disk.
-        let drain = drain_options(settings, listen)?;
+        let due = Due::default();
+        let drain = drain_options(settings, listen, &due)?;
         let lake = lake::open(place)?;
         let spool = Arc::new(open_spool(data_dir, settings, &clock)?);
         let loader = loader(settings, &lake, &spool, &clock, place).await?;
@@ -74,6 +76,7 @@ impl Pipeline {
             tokio::spawn(maintain(Arc::clone(&lake), compaction(settings), settings.maintain_every)),
             tokio::spawn(tell_of_closures(spool, clock)),
             tokio::spawn(live.clone().report(data_dir.to_owned())),
+            tokio::spawn(tell_of_due(due)),
         ];
         helpers.extend(schedule(settings, lake, data_dir)?.map(|schedule| tokio::spawn(schedule.run())));
         Ok(Self { live, address, data_dir: data_dir.to_owned(), stop, end, receiving, loading, helpers })
@@ -136,10 +139,13 @@ impl Drop for Gone<'_> {
     }
 }
 
-fn drain_options(settings: &Settings, listen: SocketAddr) -> anyhow::Result<DrainOptions> {
+fn drain_options(settings: &Settings, listen: SocketAddr, due: &Due) -> anyhow::Result<DrainOptions> {
+    let due = due.clone();
     Ok(DrainOptions {
         listen,
         secrets: settings.drain_secrets()?,
+        webhook_secrets: settings.webhook_secrets()?,
+        told: Some(Arc::new(move |resource| due.tell(resource))),
         tls: settings.tls.as_ref().map(|tls| TlsFiles { certificate: tls.certificate.clone(), key: tls.key.clone() }),
         limits: DrainLimits {
             connections_max: settings.connections_max,
@@ -220,6 +226,14 @@ fn compaction(settings: &Settings) -> CompactionOptions {
         target_bytes: settings.maintain_bytes_target,
         small_bytes: settings.maintain_bytes_target / 2,
         ..CompactionOptions::default()
+    }
+}
+
+/// Says which streams webhooks have made due.
+async fn tell_of_due(due: Due) {
+    loop {
+        let streams = due.next().await;
+        debug!(?streams, "streams are due");
     }
 }
 

@@ -461,7 +461,7 @@ fn day(today: Date, back: u32) -> Date {
 }
 
 /// A value as one segment of a path.
-fn segment(value: &str) -> String {
+pub(super) fn segment(value: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
     value.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }

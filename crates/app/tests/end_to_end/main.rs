@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
 
+mod audit;
 mod chance;
 mod check;
 mod daemon;
@@ -30,3 +31,4 @@ mod terminal;
 mod under_fire;
 mod upkeep;
 mod verbs;
+mod webhooks;

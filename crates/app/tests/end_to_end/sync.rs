@@ -12,27 +12,33 @@ use crate::freshet::{Ended, Place};
 use crate::http;
 
 /// A fake Heroku that stands still, and a configuration that points there.
-struct Heroku {
+pub(crate) struct Heroku {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Heroku {
-    fn start(place: &Place, flags: &str) -> Self {
-        let mut child = place.command(&format!("fake-heroku --port 0 --apps 3 --rate 1 --output json {flags}"), &[]).spawn().unwrap();
+    pub(crate) fn start(place: &Place, flags: &str) -> Self {
+        let heroku = Self::running(place, &format!("--apps 3 --rate 1 {flags}"));
+        assert_eq!(heroku.ask("POST", "/_control/pause", "").status, 200);
+        heroku
+    }
+
+    /// One in which time passes.
+    pub(crate) fn running(place: &Place, flags: &str) -> Self {
+        let mut child = place.command(&format!("fake-heroku --port 0 --output json {flags}"), &[]).spawn().unwrap();
         let mut documents = serde_json::Deserializer::from_reader(child.stdout.take().unwrap()).into_iter::<Value>();
         let said = documents.next().unwrap().unwrap();
         let url = said["url"].as_str().unwrap();
         place.file("freshet.toml", format!("[heroku]\napi_url = \"{url}\"\n"));
         let address = url.trim_start_matches("http://").parse().unwrap();
-        let heroku = Self { child, address };
-        assert_eq!(heroku.ask("POST", "/_control/pause", "").status, 200);
-        heroku
+        Self { child, address }
     }
 
-    fn ask(&self, method: &str, path: &str, body: &str) -> http::Answer {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> http::Answer {
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: heroku\r\nAuthorization: Bearer any\r\nAccept: application/vnd.heroku+json; version=3\r\nConnection: close\r\nContent-Length: {}\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: heroku\r\nAuthorization: Bearer any\r\nAccept: application/vnd.heroku+json; version=3\r\n\
+             Connection: close\r\nContent-Length: {}\r\n",
             body.len()
         );
         http::exchange(self.address, format!("{head}\r\n{body}").as_bytes()).unwrap()
@@ -59,13 +65,13 @@ impl Drop for Heroku {
     }
 }
 
-fn sync(place: &Place, line: &str) -> (Ended, Value) {
+pub(crate) fn sync(place: &Place, line: &str) -> (Ended, Value) {
     let ended = Ended::from(place.command(&format!("sync --output json {line}"), &[]).env("HEROKU_API_KEY", "any").output().unwrap());
     let report = serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:#?}"));
     (ended, report)
 }
 
-fn stream<'a>(report: &'a Value, name: &str) -> &'a Value {
+pub(crate) fn stream<'a>(report: &'a Value, name: &str) -> &'a Value {
     report["streams"].as_array().unwrap().iter().find(|stream| stream["stream"] == name).unwrap_or_else(|| panic!("{name}: {report}"))
 }
 

@@ -70,6 +70,21 @@ async fn version_of(lake: &Lake, table: &TableDef) -> u64 {
 }
 
 #[tokio::test]
+async fn what_is_told_once_is_added_and_never_changed() {
+    let test = TestLake::fresh();
+    let lake = &test.lake;
+    let told = |objects: &[(u32, i64)], at| Merge { mode: MergeMode::IfNew, ..merge(objects, Complete::No, at) };
+    assert_eq!(counts(&lake.merge(&told(&[(1, 10), (2, 20)], 1)).await.unwrap()), (2, 0, 0, 0));
+    lake.merge(&merge(&[(2, 21)], Complete::No, 2)).await.unwrap();
+    let at = version(lake).await;
+    let again = test.other().merge(&told(&[(2, 20), (1, 11)], 3)).await.unwrap();
+    assert_eq!((counts(&again), version(lake).await), ((0, 0, 0, 2), at), "nothing was written");
+    assert_eq!(counts(&lake.merge(&told(&[(1, 11), (3, 30)], 4)).await.unwrap()), (1, 0, 0, 1));
+    let expected = [("id-1", (10, true)), ("id-2", (21, true)), ("id-3", (30, true))];
+    assert_eq!(objects(lake).await, expected.map(|(id, object)| (id.to_owned(), object)).into());
+}
+
+#[tokio::test]
 async fn a_table_follows_its_list() {
     let test = TestLake::fresh();
     let lake = &test.lake;

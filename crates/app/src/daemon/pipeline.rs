@@ -13,7 +13,7 @@ use freshet_sources::platform::{Api, ApiOptions};
 use freshet_spool::{Spool, SpoolError, SpoolOptions};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::maintenance::maintain;
 use super::pages::pages;
@@ -76,9 +76,8 @@ impl Pipeline {
             tokio::spawn(maintain(Arc::clone(&lake), compaction(settings), settings.maintain_every)),
             tokio::spawn(tell_of_closures(spool, clock)),
             tokio::spawn(live.clone().report(data_dir.to_owned())),
-            tokio::spawn(tell_of_due(due)),
         ];
-        helpers.extend(schedule(settings, lake, data_dir)?.map(|schedule| tokio::spawn(schedule.run())));
+        helpers.extend(schedule(settings, lake, data_dir, due)?.map(|schedule| tokio::spawn(schedule.run())));
         Ok(Self { live, address, data_dir: data_dir.to_owned(), stop, end, receiving, loading, helpers })
     }
 
@@ -203,7 +202,7 @@ pub(crate) async fn loader(
 }
 
 /// What keeps the objects of the Platform API current, if that is wanted and there is a token.
-fn schedule(settings: &Settings, lake: Arc<Lake>, data_dir: &Path) -> anyhow::Result<Option<Schedule>> {
+fn schedule(settings: &Settings, lake: Arc<Lake>, data_dir: &Path, hints: Due) -> anyhow::Result<Option<Schedule>> {
     if settings.schedule.is_off() {
         return Ok(None);
     }
@@ -217,7 +216,7 @@ fn schedule(settings: &Settings, lake: Arc<Lake>, data_dir: &Path) -> anyhow::Re
     let api = Api::new(ApiOptions::new(&settings.heroku.api_url, Some(token)))?;
     let lateness = (uuid::Uuid::new_v4().as_u128() % 1_000) as f64 / 1_000.0;
     let (data_dir, apps, settings) = (data_dir.to_owned(), settings.heroku.apps.clone(), settings.schedule.clone());
-    Ok(Some(Schedule { api, lake, data_dir, apps, settings, lateness }))
+    Ok(Some(Schedule { api, lake, data_dir, apps, settings, hints, lateness }))
 }
 
 fn compaction(settings: &Settings) -> CompactionOptions {
@@ -226,14 +225,6 @@ fn compaction(settings: &Settings) -> CompactionOptions {
         target_bytes: settings.maintain_bytes_target,
         small_bytes: settings.maintain_bytes_target / 2,
         ..CompactionOptions::default()
-    }
-}
-
-/// Says which streams webhooks have made due.
-async fn tell_of_due(due: Due) {
-    loop {
-        let streams = due.next().await;
-        debug!(?streams, "streams are due");
     }
 }
 

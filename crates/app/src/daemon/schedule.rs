@@ -1,6 +1,6 @@
 //! Keeping the objects of the Platform API current while the daemon runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use freshet_tables::platform::streams;
 use tracing::{info, warn};
 
 use crate::config::{Cadence, ScheduleSettings};
+use crate::due::Due;
 use crate::sync::{Known, Last, Sync, last_runs, plan};
 
 /// The longest sleep: the clock may be set, and other processes may read streams.
@@ -34,9 +35,14 @@ pub(crate) struct Schedule {
     /// Names and patterns of apps; empty for all.
     pub(crate) apps: Vec<String>,
     pub(crate) settings: ScheduleSettings,
+    /// Streams that webhooks say have changed.
+    pub(crate) hints: Due,
     /// Between 0 and 1: how much of the jitter is this daemon's.
     pub(crate) lateness: f64,
 }
+
+/// The least time between two readings of a stream that webhooks ask for: each may cost a request for every app.
+const HINT_PAUSE_US: i64 = 30 * 1_000_000;
 
 /// What this daemon has tried.
 #[derive(Default)]
@@ -49,16 +55,24 @@ impl Schedule {
     /// Runs until dropped.
     pub(crate) async fn run(self) {
         let mut tried = Tried::default();
+        let mut hinted = BTreeSet::new();
         loop {
             let now = SystemClock.now();
             match last_runs(&self.lake).await {
                 Ok(last) => {
                     let (due, next) = self.due(&last, &tried, now);
+                    let (told, soon) = self.told(&hinted, &last, &tried, now);
                     if !due.is_empty() {
-                        self.read(&due, &last, &mut tried).await;
-                        continue;
+                        self.read(&due, "schedule", &last, &mut tried).await;
+                    } else if !told.is_empty() {
+                        hinted.retain(|name| !told.iter().any(|stream| stream.name == *name));
+                        self.read(&told, "webhook", &last, &mut tried).await;
+                    } else {
+                        tokio::select! {
+                            () = tokio::time::sleep(nap(earlier(next, soon), now)) => {}
+                            more = self.hints.next() => hinted.extend(more),
+                        }
                     }
-                    tokio::time::sleep(nap(next, now)).await;
                 }
                 Err(cause) => {
                     warn!(%cause, "it is not known which streams are due, trying again later");
@@ -84,13 +98,38 @@ impl Schedule {
             if at <= now {
                 due.push(stream);
             } else {
-                next = Some(next.map_or(at, |next| next.min(at)));
+                next = earlier(next, Some(at));
             }
         }
         (due, next)
     }
 
-    async fn read(&self, due: &[&'static StreamDef], last: &BTreeMap<String, Last>, tried: &mut Tried) {
+    /// Of the streams that webhooks ask for those that may be read at `now`, and when the next one may.
+    fn told(
+        &self,
+        hinted: &BTreeSet<&'static str>,
+        last: &BTreeMap<String, Last>,
+        tried: &Tried,
+        now: Micros,
+    ) -> (Vec<&'static StreamDef>, Option<Micros>) {
+        let mut told = Vec::new();
+        let mut next = None;
+        for stream in streams().iter().filter(|stream| hinted.contains(stream.name) && !matches!(self.settings.of(stream), Cadence::Off)) {
+            let read = last.get(stream.name).and_then(|last| last.read).filter(|read| *read <= now);
+            let mut at = read.map_or(now, |read| Micros(read.0 + HINT_PAUSE_US));
+            if let Some((failures, failed_at)) = tried.failures.get(stream.name) {
+                at = at.max(Micros(failed_at.0 + pause(*failures)));
+            }
+            if at <= now {
+                told.push(stream);
+            } else {
+                next = earlier(next, Some(at));
+            }
+        }
+        (told, next)
+    }
+
+    async fn read(&self, due: &[&'static StreamDef], reason: &'static str, last: &BTreeMap<String, Last>, tried: &mut Tried) {
         let known = Known::new(&self.data_dir);
         let _lock = match known.lock() {
             Ok(Some(lock)) => lock,
@@ -106,7 +145,7 @@ impl Schedule {
             }
         };
         let plan = plan(due, false, last, SystemClock.now());
-        let sync = Sync { api: &self.api, lake: &self.lake, known: &known, apps: &self.apps, reason: "schedule" };
+        let sync = Sync { api: &self.api, lake: &self.lake, known: &known, apps: &self.apps, reason };
         let reports = sync.run(&plan.wanted, |_| (), |_| ()).await;
         for report in &reports {
             if report.is_failed() {
@@ -130,6 +169,10 @@ impl Schedule {
             "objects of the platform api are current"
         );
     }
+}
+
+fn earlier(one: Option<Micros>, other: Option<Micros>) -> Option<Micros> {
+    [one, other].into_iter().flatten().min()
 }
 
 fn nap(next: Option<Micros>, now: Micros) -> Duration {
@@ -162,7 +205,7 @@ mod tests {
         let settings = crate::config::examine_text(source).0.schedule;
         let api = Api::new(ApiOptions::new("http://127.0.0.1:1", None)).unwrap();
         let lake = Arc::new(Lake::open(&directory.to_string_lossy(), LakeOptions::default()).unwrap());
-        Schedule { api, lake, data_dir: directory.to_owned(), apps: Vec::new(), settings, lateness: 0.0 }
+        Schedule { api, lake, data_dir: directory.to_owned(), apps: Vec::new(), settings, hints: Due::default(), lateness: 0.0 }
     }
 
     fn ago(minutes: i64) -> Last {
@@ -191,6 +234,22 @@ mod tests {
         assert!(names(&all(ago(10)), &tried(1, 2)).contains(&name));
         assert!(!names(&all(ago(10)), &tried(3, 2)).contains(&name));
         assert!(names(&all(ago(10)), &tried(60, 61)).contains(&name));
+    }
+
+    #[test]
+    fn what_webhooks_ask_for_is_read_soon_and_not_all_the_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let schedule = schedule(directory.path(), "[schedule]\ndynos = \"off\"\n");
+        let hinted = BTreeSet::from(["releases", "dynos"]);
+        let told = |seconds: i64| {
+            let last = Last { read: Some(Micros(NOW.0 - seconds * 1_000_000)), whole: None };
+            let last = BTreeMap::from([("releases".to_owned(), last)]);
+            let (told, next) = schedule.told(&hinted, &last, &Tried::default(), NOW);
+            (told.iter().map(|stream| stream.name).collect::<Vec<_>>(), next.map(|next| (next.0 - NOW.0) / 1_000_000))
+        };
+        assert_eq!(told(31), (vec!["releases"], None));
+        assert_eq!(told(10), (vec![], Some(20)));
+        assert_eq!(told(-3600), (vec!["releases"], None), "the clock was set back");
     }
 
     #[test]

@@ -20,7 +20,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let place = Place::new();
-        let heroku = Heroku::start(&place, "--apps 2 --rate 40");
+        let heroku = Heroku::start(&place, "--apps 2 --rate 150");
         heroku.pause();
         for drain in heroku.objects("log-drain") {
             // The company is founded with some drains of others; they stay, and must not be touched.

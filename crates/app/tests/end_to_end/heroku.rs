@@ -37,7 +37,7 @@ impl Heroku {
     /// Asks its API or its control endpoint, and wants an answer of 2xx.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Value {
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: heroku\r\nAuthorization: Bearer any\r\nConnection: close\r\nContent-Length: {}\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: heroku\r\nAuthorization: Bearer any\r\nAccept: application/vnd.heroku+json; version=3\r\nConnection: close\r\nContent-Length: {}\r\n",
             body.len()
         );
         let answer = http::exchange(self.address, format!("{head}\r\n{body}").as_bytes()).unwrap();

@@ -34,9 +34,9 @@ fn counts<'a>(lines: impl IntoIterator<Item = &'a str>) -> BTreeMap<&'a str, u64
 #[test]
 fn a_log_is_shown_whole_and_once_however_often_its_sessions_break() {
     let place = Place::new();
-    let heroku = busy(&place, "--apps 1 --rate 40");
+    let heroku = busy(&place, "--apps 1 --rate 100");
     let app = heroku.apps[0].clone();
-    heroku.fault("session-reset", 0.04, 1000);
+    heroku.fault("session-reset", 0.02, 1000);
     let child = tail(&place, &format!("--app {app} -n 0 --for 12s")).spawn().unwrap();
     let ended = Ended::from(child.wait_with_output().unwrap());
     let resets = heroku.struck("session-reset");

@@ -121,38 +121,38 @@ mod tests {
     fn check(ours: &Ours, url: &str, standing: Standing, place: &str) {
         let drain = ours.read("shop", &json!({ "id": "1", "token": "d.1", "url": url }));
         assert_eq!((drain.standing, drain.place.as_str()), (standing, place), "{url}");
-        assert!(!format!("{drain:?}").contains("5ecret"), "{drain:?}");
+        assert!(!format!("{drain:?}").contains("s3cret"), "{drain:?}");
     }
 
     #[test]
     fn drains_are_known_by_their_address() {
-        let all = ours("https://logs.example.com", &["5ecret-new", "5ecret-old"]);
+        let all = ours("https://logs.example.com", &["s3cret-new", "s3cret-old"]);
         let place = "https://logs.example.com/drain/shop";
-        check(&all, "https://freshet:5ecret-new@logs.example.com/drain/shop", Standing::Right, place);
-        check(&all, "https://freshet:5ecret-new@logs.example.com:443/drain/shop/", Standing::Right, &format!("{place}/"));
-        check(&all, "https://freshet:5ecret-old@logs.example.com/drain/shop", Standing::OldSecret, place);
-        check(&all, "https://freshet:5ecret@logs.example.com/drain/shop", Standing::OtherSecret, place);
-        check(&all, "https://freshet:5ecret-new@logs.example.com/drain/cart", Standing::OtherApp, "https://logs.example.com/drain/cart");
-        check(&all, "https://freshet:5ecret-new@x.example.com/drain/shop", Standing::Elsewhere, "https://x.example.com/drain/shop");
-        check(&all, "http://freshet:5ecret-new@logs.example.com/drain/shop", Standing::Elsewhere, "http://logs.example.com/drain/shop");
+        check(&all, "https://freshet:s3cret-new@logs.example.com/drain/shop", Standing::Right, place);
+        check(&all, "https://freshet:s3cret-new@logs.example.com:443/drain/shop/", Standing::Right, &format!("{place}/"));
+        check(&all, "https://freshet:s3cret-old@logs.example.com/drain/shop", Standing::OldSecret, place);
+        check(&all, "https://freshet:s3cret@logs.example.com/drain/shop", Standing::OtherSecret, place);
+        check(&all, "https://freshet:s3cret-new@logs.example.com/drain/cart", Standing::OtherApp, "https://logs.example.com/drain/cart");
+        check(&all, "https://freshet:s3cret-new@x.example.com/drain/shop", Standing::Elsewhere, "https://x.example.com/drain/shop");
+        check(&all, "http://freshet:s3cret-new@logs.example.com/drain/shop", Standing::Elsewhere, "http://logs.example.com/drain/shop");
         check(
             &all,
-            "https://freshet:5ecret-new@logs.example.com/p/drain/shop",
+            "https://freshet:s3cret-new@logs.example.com/p/drain/shop",
             Standing::Elsewhere,
             "https://logs.example.com/p/drain/shop",
         );
-        check(&all, "https://user:5ecret-new@logs.example.com/drain/shop", Standing::Foreign, "https://logs.example.com");
-        check(&all, "https://logs.example.com/drain/shop?key=5ecret", Standing::Foreign, "https://logs.example.com");
-        check(&all, "https://in.example.com/5ecret", Standing::Foreign, "https://in.example.com");
-        check(&all, "syslog+tls://5ecret@logs.papertrailapp.com:514", Standing::Foreign, "syslog+tls://logs.papertrailapp.com:514");
+        check(&all, "https://user:s3cret-new@logs.example.com/drain/shop", Standing::Foreign, "https://logs.example.com");
+        check(&all, "https://logs.example.com/drain/shop?key=s3cret", Standing::Foreign, "https://logs.example.com");
+        check(&all, "https://in.example.com/s3cret", Standing::Foreign, "https://in.example.com");
+        check(&all, "syslog+tls://s3cret@logs.papertrailapp.com:514", Standing::Foreign, "syslog+tls://logs.papertrailapp.com:514");
         check(&all, "what?", Standing::Foreign, "(no address)");
-        let prefixed = ours("https://example.com/freshet", &["5ecret-new"]);
+        let prefixed = ours("https://example.com/freshet", &["s3cret-new"]);
         let place = "https://example.com/freshet/drain/shop";
-        check(&prefixed, "https://freshet:5ecret-new@example.com/freshet/drain/shop", Standing::Right, place);
-        check(&ours("", &[]), "https://freshet:5ecret-new@example.com/freshet/drain/shop", Standing::Elsewhere, place);
+        check(&prefixed, "https://freshet:s3cret-new@example.com/freshet/drain/shop", Standing::Right, place);
+        check(&ours("", &[]), "https://freshet:s3cret-new@example.com/freshet/drain/shop", Standing::Elsewhere, place);
         check(
             &ours("https://example.com/freshet", &[]),
-            "https://freshet:5ecret@example.com/freshet/drain/shop",
+            "https://freshet:s3cret@example.com/freshet/drain/shop",
             Standing::SomeSecret,
             place,
         );

@@ -190,8 +190,12 @@ impl Sync<'_> {
         learned.doubtful.extend(&read.doubtful);
         report.problems = read.problems.iter().map(ToString::to_string).collect();
         (report.read, report.unread, report.is_whole, report.resumed) = (read.found.len() as u64, read.unread, read.is_whole, read.resumed);
-        let (merge, drift) = rows(stream, &read, &learned.stored, at)?;
+        let Rows { merge, drift, nameless } = rows(stream, &read, &learned.stored, at)?;
         report.drift = drift;
+        if nameless > 0 {
+            let key = stream.key.join(" and ");
+            report.problems.push(format!("{nameless} objects have no {key} and were left out; see `freshet drift`, and report it"));
+        }
         // The bookmarks land with the last of the two, so that a run that is killed in between is made good by the next.
         if let Some(history) = history(stream, &merge) {
             self.lake.merge(&history).await?;
@@ -221,18 +225,28 @@ impl Sync<'_> {
     }
 }
 
-/// The rows of what was read, ready to be merged.
+/// What was read, as rows.
+struct Rows {
+    /// Ready to be merged.
+    merge: Merge,
+    drift: BTreeMap<Drift, u64>,
+    /// Objects that could not become rows, because nothing names them.
+    nameless: u64,
+}
+
+/// The rows of what was read.
 fn rows(
     stream: &'static StreamDef,
     read: &StreamRead,
     stored: &HashMap<&'static str, Stored>,
     at: Micros,
-) -> Result<(Merge, BTreeMap<Drift, u64>), DestinationError> {
+) -> Result<Rows, DestinationError> {
     let mut objects = Objects::new(stream);
     for found in &read.found {
         let parent = found.parent.and_then(|(name, place)| Some((name, stored.get(name)?.objects.get(place)?)));
         objects.add(Listed { object: &found.object, parent, request: &found.request });
     }
+    let nameless = objects.nameless();
     let (batch, drift) =
         objects.finish(at).map_err(|error| DestinationError::Refused { problem: format!("{error}. Please report it.") })?;
     let merge = Merge {
@@ -245,7 +259,7 @@ fn rows(
         at,
         bookmarks: highest(&read.bookmarks),
     };
-    Ok((merge, drift))
+    Ok(Rows { merge, drift, nameless })
 }
 
 /// The same for the stream's table of versions, if it has one.

@@ -380,7 +380,11 @@ async fn answer(
     journal: &Mutex<Journal>,
 ) -> (Question, Result<Answered, ApiError>) {
     let answered = match question.list.shape {
-        Shape::One => api.object(&question.path).await.map(|object| Answered::Objects(vec![redacted(&object, stream.secrets)], None)),
+        Shape::One => api.object(&question.path).await.map(|answer| {
+            // Of some the schema leaves open whether the object comes alone or in a list.
+            let objects = if let Value::Array(objects) = answer { objects } else { vec![answer] };
+            Answered::Objects(objects.iter().map(|object| redacted(object, stream.secrets)).collect(), None)
+        }),
         Shape::Many => all(&api, stream, &question, journal).await,
     };
     (question, answered)

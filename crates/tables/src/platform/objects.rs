@@ -19,6 +19,8 @@ pub struct Objects {
     extra: StringBuilder,
     raw: StringBuilder,
     rows: usize,
+    /// Objects without a name.
+    nameless: u64,
     drift: BTreeMap<Drift, u64>,
 }
 
@@ -55,11 +57,17 @@ impl Objects {
     #[must_use]
     pub fn new(stream: &'static StreamDef) -> Self {
         let columns = stream.fields.iter().map(|field| Column::new(field.kind)).collect();
-        Self { stream, columns, extra: StringBuilder::new(), raw: StringBuilder::new(), rows: 0, drift: BTreeMap::new() }
+        Self { stream, columns, extra: StringBuilder::new(), raw: StringBuilder::new(), rows: 0, nameless: 0, drift: BTreeMap::new() }
     }
 
-    /// Adds an object. Whatever it holds, it becomes a row.
+    /// Adds an object. Whatever else it holds, it becomes a row if it has a name: all parts of the stream's key.
     pub fn add(&mut self, listed: Listed<'_>) {
+        let has_part =
+            |part: &&str| self.stream.field(part).is_some_and(|field| is_part(field.kind, &value_of(field, listed.object, listed)));
+        if !self.stream.key.iter().all(has_part) {
+            self.nameless += 1;
+            return;
+        }
         let object = redacted(listed.object, self.stream.secrets);
         let mut extra = Map::new();
         self.unknown(&object, &mut String::new(), &mut extra);
@@ -77,6 +85,12 @@ impl Objects {
         }
         self.raw.append_value(object.to_string());
         self.rows += 1;
+    }
+
+    /// How many objects had no name, and so became no rows.
+    #[must_use]
+    pub fn nameless(&self) -> u64 {
+        self.nameless
     }
 
     /// The rows so far, as of `at`, and in which ways and how often they were not as the catalogue says.
@@ -119,6 +133,11 @@ impl Objects {
             path.truncate(length);
         }
     }
+}
+
+/// Whether `value` can be a part of a key: something, and of the column's own type.
+fn is_part(kind: FieldKind, value: &Value) -> bool {
+    !value.is_null() && Column::new(kind).push(value)
 }
 
 fn value_of(field: &FieldDef, object: &Value, listed: Listed<'_>) -> Value {

@@ -57,6 +57,42 @@ fn what_is_new_or_of_another_type_is_kept_and_told() {
     assert_eq!((text(&batch, "name", 0), text(&batch, "name", 1).as_deref()), (None, Some("fine")));
 }
 
+#[test]
+fn what_nothing_names_is_counted_and_no_row() {
+    let mut rows = Objects::new(stream("apps").unwrap());
+    for object in
+        [json!({ "id": "a" }), json!({ "id": null }), json!({ "name": "x" }), json!({ "id": 7 }), json!([{ "id": "b" }]), json!("c")]
+    {
+        rows.add(Listed { object: &object, parent: None, request: &[] });
+    }
+    assert_eq!(rows.nameless(), 5);
+    assert_eq!(rows.finish(Micros(7)).unwrap().0.num_rows(), 1);
+}
+
+/// `object` with a name, as far as that is its own.
+fn named(stream: &StreamDef, mut object: Value) -> Value {
+    if !object.is_object() {
+        object = json!({ "x": object });
+    }
+    for part in stream.key.iter().filter_map(|part| stream.field(part)).filter(|part| part.origin == Origin::Object) {
+        let mut at = &mut object;
+        for name in part.json.split('.') {
+            if !at.is_object() {
+                *at = json!({});
+            }
+            at = &mut at[name];
+        }
+        *at = match part.kind {
+            FieldKind::Integer | FieldKind::Number => json!(1),
+            FieldKind::Boolean => json!(true),
+            FieldKind::Date => json!("2026-01-31"),
+            FieldKind::Time => json!("2026-01-31T10:00:00Z"),
+            FieldKind::Text | FieldKind::Json => json!("name"),
+        };
+    }
+    object
+}
+
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -76,7 +112,7 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// Whatever the API sends, every object is a row, and nothing of it is lost: it is a column, in `_extra`, or left out on purpose.
+    /// Whatever the API sends, every object that has a name is a row.
     #[test]
     fn anything_becomes_a_row(index in any::<prop::sample::Index>(), objects in prop::collection::vec(value(), 0..4)) {
         let stream = index.get(streams());
@@ -84,8 +120,15 @@ proptest! {
         for object in &objects {
             rows.add(Listed { object, parent: None, request: &[] });
         }
+        let is_own = stream.key.iter().filter_map(|part| stream.field(part)).all(|part| part.origin == Origin::Object);
+        for object in &objects {
+            let nameless = rows.nameless();
+            rows.add(Listed { object: &named(stream, object.clone()), parent: None, request: &[] });
+            prop_assert_eq!(rows.nameless() == nameless, is_own);
+        }
+        let nameless = usize::try_from(rows.nameless()).unwrap();
         let (batch, _) = rows.finish(Micros(1)).unwrap();
-        prop_assert_eq!(batch.num_rows(), objects.len());
+        prop_assert_eq!(batch.num_rows() + nameless, 2 * objects.len());
         prop_assert_eq!(batch.schema(), stream.table.arrow_schema());
     }
 
@@ -102,7 +145,7 @@ proptest! {
             *at = json!("s3cret-v4lue");
         }
         let mut rows = Objects::new(stream);
-        rows.add(Listed { object: &object, parent: None, request: &[] });
+        rows.add(Listed { object: &named(stream, object), parent: None, request: &[] });
         let (batch, _) = rows.finish(Micros(1)).unwrap();
         for column in batch.columns().iter().filter_map(|column| column.as_string_opt::<i32>()) {
             prop_assert!(!column.iter().flatten().any(|text| text.contains("s3cret-v4lue")));

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cli::{DriftArgs, Global};
 use crate::config::Settings;
 use crate::exit::Exit;
-use crate::output::{Paint, Printer, left};
+use crate::output::{Printer, left};
 use crate::{lake, when};
 
 /// Something that differs.
@@ -50,14 +50,20 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &DriftArgs) 
         printer.note(&format!("Heroku's objects are as the tables know them: {asked}"));
         return Ok(Exit::Ok);
     }
-    let columns = [left("stream"), left("path"), left("what"), left("first seen"), left("in Heroku's schema")];
+    let columns = [left("stream"), left("path"), left("what"), left("first seen"), left("told by")];
     let rows = lines.iter().map(|line| {
-        let schema = match (args.offline, line.is_in_schema) {
-            (true, _) => "not asked".to_owned(),
-            (false, true) => printer.painted(Paint::Yellow, "yes"),
-            (false, false) => "no".to_owned(),
+        let told = match (line.since.is_some(), line.is_in_schema) {
+            (true, true) => "objects and schema",
+            (true, false) => "objects",
+            (false, _) => "schema",
         };
-        vec![line.stream.clone(), line.path.clone(), line.what.clone(), line.since.map_or_else(|| "·".to_owned(), when::people), schema]
+        vec![
+            line.stream.clone(),
+            line.path.clone(),
+            line.what.clone(),
+            line.since.map_or_else(|| "·".to_owned(), when::people),
+            told.to_owned(),
+        ]
     });
     printer.table(&columns, rows)?;
     printer.note("no table is stopped by this: what has no column is in _extra, and all of each object is in _raw");

@@ -146,7 +146,7 @@ fn closing(plan: &Plan, asked: &Asked) -> String {
     }
     if !plan.fresh.is_empty() {
         let streams = counted(plan.fresh.len() as u64, "stream");
-        text += &format!("\n{streams} that change rarely were read within the day; name them or add --full to read them now");
+        text += &format!("\n{streams} left out, read within the day as things that change rarely; a name or --full reads them now");
     }
     text
 }

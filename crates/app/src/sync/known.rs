@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -90,9 +90,9 @@ impl Known {
     /// The pages of `stream` that a run as `scope` says has left behind not long before `now_us`, and a file for more of them.
     pub(super) fn journal(&self, stream: &str, scope: &str, now_us: i64) -> Journal {
         let path = self.folder.join(format!("{stream}.pages"));
-        let lists = read_journal(&path, scope, now_us).unwrap_or_default();
+        let (lists, length) = read_journal(&path, scope, now_us).unwrap_or_default();
         let mut journal = Journal { path, file: None, lists };
-        if let Err(error) = journal.open(scope, now_us) {
+        if let Err(error) = journal.open(scope, now_us, length) {
             tracing::debug!(stream, %error, "pages are not kept");
         }
         journal
@@ -143,13 +143,15 @@ impl Journal {
         let _ = fs::remove_file(&self.path);
     }
 
-    fn open(&mut self, scope: &str, now_us: i64) -> io::Result<()> {
+    /// Goes on behind the first `length` bytes of the file.
+    fn open(&mut self, scope: &str, now_us: i64, length: u64) -> io::Result<()> {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let is_new = self.lists.is_empty();
-        let mut file = OpenOptions::new().create(true).append(!is_new).write(true).truncate(is_new).mode(0o600).open(&self.path)?;
-        if is_new {
+        let mut file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&self.path)?;
+        file.set_len(length)?;
+        file.seek(SeekFrom::End(0))?;
+        if length == 0 {
             write_line(&mut file, &json!({ "scope": scope, "at": now_us }))?;
         }
         self.file = Some(file);
@@ -162,24 +164,30 @@ fn write_line(file: &mut File, line: &Value) -> io::Result<()> {
     file.write_all(format!("{:016x} {text}\n", xxh3_64(text.as_bytes())).as_bytes())
 }
 
-/// The lists of a journal up to the first line that is torn or not whole.
-fn read_journal(path: &Path, scope: &str, now_us: i64) -> io::Result<HashMap<String, ListRead>> {
-    let mut lines = BufReader::new(File::open(path)?).lines().map_while(|line| whole(&line.ok()?));
-    let Some(head) = lines.next() else { return Ok(HashMap::new()) };
-    let age = now_us - head["at"].as_i64().unwrap_or(i64::MIN / 2);
+/// What of a journal is whole: its lists, and how many bytes they are. A torn line and what follows it do not count.
+fn read_journal(path: &Path, scope: &str, now_us: i64) -> Option<(HashMap<String, ListRead>, u64)> {
+    let text = String::from_utf8_lossy(&fs::read(path).ok()?).into_owned();
+    let mut length = 0;
+    let mut lines = text.split_inclusive('\n').map_while(|line| {
+        let value = whole(line.strip_suffix('\n')?)?;
+        length += line.len() as u64;
+        Some(value)
+    });
+    let head = lines.next()?;
+    let age = now_us - head["at"].as_i64()?;
     if head["scope"] != scope || !(0..RESUME_WITHIN_US).contains(&age) {
-        return Ok(HashMap::new());
+        return None;
     }
     let mut lists: HashMap<String, ListRead> = HashMap::new();
     for mut line in lines {
-        let Some(path) = line["path"].as_str().map(str::to_owned) else { break };
-        let Value::Array(objects) = line["objects"].take() else { break };
+        let path = line["path"].as_str()?.to_owned();
+        let Value::Array(objects) = line["objects"].take() else { return None };
         let list = lists.entry(path).or_default();
         list.objects.extend(objects);
         list.next = line["next"].as_str().map(str::to_owned);
         list.etag = line["etag"].as_str().map(str::to_owned);
     }
-    Ok(lists)
+    Some((lists, length))
 }
 
 fn whole(line: &str) -> Option<Value> {
@@ -217,6 +225,10 @@ mod tests {
             if let Some(apps) = journal.take("/apps") {
                 assert!(apps.objects.len() == 1 && apps.next.as_deref() == Some("id ]a.."), "cut at {length}: {apps:?}");
             }
+            // What is added behind a torn line is read.
+            journal.add("/new", &page("n", None));
+            drop(journal);
+            assert_eq!(known.journal("apps", "full", 3_000).take("/new"), Some(page("n", None)), "cut at {length}");
         }
         fs::write(&file, &whole).unwrap();
         assert_eq!(known.journal("apps", "new", 2_000).len(), 0, "another question");

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use freshet_core::{Clock, CommitOutcome, Committed, Destination, DestinationError, Package, Position, ShardId, TableDef};
+use freshet_core::{Clock, CommitOutcome, Committed, Destination, DestinationError, Merge, Merged, Package, Position, ShardId, TableDef};
 use freshet_spool::faulty_disk::Dice;
 use futures::future::BoxFuture;
 use tokio::sync::Notify;
@@ -332,6 +332,11 @@ impl Destination for SimDestination {
             format!("commit to {} of {} rows from {span}: {}", table.name, package.rows(), name_of(&outcome))
         });
         self.answer("commit to", table, fate, outcome).await
+    }
+
+    async fn merge(&self, merge: &Merge) -> Result<Merged, DestinationError> {
+        // Only webhooks make objects, and the senders of this world have none.
+        Err(DestinationError::Refused { problem: format!("table {} holds no objects here", merge.table.name) })
     }
 
     async fn history(&self, table: &'static TableDef, after: Option<i64>) -> Result<Vec<Committed>, DestinationError> {

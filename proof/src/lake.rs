@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arrow_array::{ArrayRef, Date32Array, RecordBatch, new_null_array};
 use arrow_cast::parse::Parser;
 use async_trait::async_trait;
-use freshet_core::{CommitOutcome, Committed, Destination, DestinationError, Package, Position, ShardId, TableDef};
+use freshet_core::{CommitOutcome, Committed, Destination, DestinationError, Merge, Merged, Package, Position, ShardId, TableDef};
 use freshet_destinations::delta::{CompactionOptions, DurableStore, Lake, LakeOptions, VacuumOptions};
 use freshet_spool::faulty_disk::Dice;
 use futures::StreamExt as _;
@@ -151,6 +151,12 @@ impl Destination for LakeDestination {
             format!("commit to {} of {} rows from {span}: {outcome:?}", package.table.name, package.rows())
         });
         outcome
+    }
+
+    async fn merge(&self, merge: &Merge) -> std::result::Result<Merged, DestinationError> {
+        let lake = self.arrive("merge objects into", merge.table).await?;
+        let _busy = self.store.busy.begin();
+        lake.merge(merge).await
     }
 
     async fn history(&self, table: &'static TableDef, after: Option<i64>) -> std::result::Result<Vec<Committed>, DestinationError> {

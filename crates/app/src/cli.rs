@@ -1,8 +1,17 @@
 //! The command line: verbs and flags, nothing of what they do.
 
+mod drains;
+mod tail;
+mod webhooks;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::sync::Months;
+pub(crate) use drains::{DrainsChangeArgs, DrainsVerb};
+pub(crate) use tail::TailArgs;
+pub(crate) use webhooks::{AddWebhooksArgs, WebhookTarget, WebhooksVerb};
 
 /// Everything Heroku says, in typed Delta Lake tables, exactly once.
 #[derive(Debug, Parser)]
@@ -70,6 +79,31 @@ pub(crate) enum Verb {
     Import(ImportArgs),
     /// Receive HTTPS log drains and keep the lake current until stopped
     Run(RunArgs),
+    /// Bring the objects of Heroku's Platform API into the lake, once
+    ///
+    /// What has changed is written, and nothing else; what is gone is marked. Where Heroku can tell what is new, only that is read,
+    /// and all of it once a day. The exit code is 0 when all streams were read, 3 when some were not, 1 when none was, and 75 when
+    /// another sync is at work.
+    Sync(SyncArgs),
+    /// Have Heroku tell at once what happens to apps, look at how that goes, and end it
+    #[command(subcommand)]
+    Webhooks(WebhooksVerb),
+    /// Show, set or forget how far the streams of the Platform API are read
+    #[command(subcommand)]
+    State(StateVerb),
+    /// Show where Heroku's objects are not as the tables know them, and since when
+    ///
+    /// Three things are compared: the catalogue of streams, what syncs have seen, and the schema that Heroku gives out now. Nothing of
+    /// it stops a table: an unknown field is kept in _extra, and so is a value of another type.
+    Drift(DriftArgs),
+    /// Follow an app's log as `heroku logs --tail` does, on the terminal or into the lake
+    ///
+    /// A log session that ends is opened again, and what it repeats is left out. With --to each line is on disk before it counts, and is
+    /// stored once, also when the same command is started again later. A drain misses less: sessions drop lines of busy apps.
+    Tail(TailArgs),
+    /// Make, check, rotate and remove the apps' log drains
+    #[command(subcommand)]
+    Drains(DrainsVerb),
     /// Answer SQL over the tables of the lake
     Query(QueryArgs),
     /// List, describe and look after the tables
@@ -278,6 +312,58 @@ pub(crate) struct MaintainArgs {
     /// Show what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// Flags of `sync`.
+#[derive(Args, Debug)]
+pub(crate) struct SyncArgs {
+    /// Only these streams, and those that they hang below; without any, all
+    #[arg(value_name = "STREAM")]
+    pub(crate) streams: Vec<String>,
+    /// Read all of each stream, whatever is known of it
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Name the streams that there are
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// With `audit_events`: read these months from Heroku's archives instead, such as 2026-01 or 2025-11..2026-01
+    #[arg(long, value_name = "MONTHS")]
+    pub(crate) archives: Option<Months>,
+}
+
+/// Verbs of `state`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StateVerb {
+    /// When each stream was last read, and how far
+    Show {
+        /// Only these streams
+        #[arg(value_name = "STREAM")]
+        streams: Vec<String>,
+    },
+    /// Set how far a stream is read: the next sync goes on from there
+    Set {
+        /// The stream, one that is read from a bookmark on
+        stream: String,
+        /// A number or a time, such as 41 or 2026-11-01T00:00:00Z
+        to: String,
+        /// Only below this parent, by its id; without it, all bookmarks that there are
+        #[arg(long, value_name = "ID")]
+        below: Option<String>,
+    },
+    /// Forget how far streams are read: the next sync reads all of them
+    Reset {
+        /// The streams
+        #[arg(required = true, value_name = "STREAM")]
+        streams: Vec<String>,
+    },
+}
+
+/// Flags of `drift`.
+#[derive(Args, Debug)]
+pub(crate) struct DriftArgs {
+    /// Show only what was seen, without asking Heroku for its schema
+    #[arg(long)]
+    pub(crate) offline: bool,
 }
 
 /// Flags of `loads`.

@@ -11,6 +11,8 @@ pub(crate) enum Exit {
     Ok = 0,
     /// Something failed.
     Failed = 1,
+    /// The command line asks for something that makes no sense.
+    Usage = 2,
     /// Some of it failed, or more was rejected than the threshold allows.
     Partly = 3,
     /// Nothing is wrong, but it could not be done now.

@@ -1,70 +1,25 @@
-//! Heroku's Platform API, as far as questions about the account and its apps go.
-//!
-//! Headers, ranges and errors are as the Platform API reference has them: `Range: id ..; max=1000` asks for a page, 206 with
-//! `Next-Range` says that there are more, and an error's body is `{"id","message"}`.
+//! What a person wants to know of Heroku's API at once: which apps there are, and why not, if it does not say.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use freshet_core::Secret;
+use freshet_sources::platform::{Api, ApiError, ApiLimits, ApiOptions, Part, Range};
 use futures::{StreamExt as _, stream};
-use reqwest::header::{ACCEPT, HeaderValue, RANGE};
-use reqwest::{Client, header};
 use serde_json::Value;
 
-use crate::web::{self, Answer, Peer, Trouble};
-
-/// Characters of an error's message that are shown.
-const MESSAGE_CHARS_MAX: usize = 200;
+use crate::config::Settings;
+use crate::exit::{Exit, Failure};
+use crate::web;
 
 /// Pages of one list that are read; with 1,000 objects each, more than any account has.
-const PAGES_MAX: usize = 100;
+const PAGES_MAX: u32 = 100;
 
 /// Teams whose apps are listed.
 const TEAMS_MAX: usize = 200;
 
-/// Teams that are asked at the same time.
-const TEAMS_AT_ONCE: usize = 8;
-
-/// A Platform API and the token to ask it with.
-pub(crate) struct HerokuApi {
-    client: Client,
-    url: String,
-    token: Option<Secret>,
-}
-
-/// Why the API did not give what was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ApiError {
-    /// The token is none: no header can carry it.
-    #[error("the token holds characters that no token has")]
-    Token,
-    /// No answer at all.
-    #[error("{0}")]
-    Trouble(#[from] Trouble),
-    /// An answer that says no.
-    #[error("{status} {id}: {message}")]
-    Refused {
-        /// HTTP status.
-        status: u16,
-        /// The error's id, such as `unauthorized` or `rate_limit`.
-        id: String,
-        /// What Heroku says about it.
-        message: String,
-    },
-    /// An answer that makes no sense.
-    #[error("the answer is not that of Heroku's API: {0}")]
-    Strange(&'static str),
-}
-
-impl ApiError {
-    /// The HTTP status, where there was an answer.
-    pub(crate) fn status(&self) -> Option<u16> {
-        match self {
-            Self::Refused { status, .. } => Some(*status),
-            Self::Token | Self::Trouble(_) | Self::Strange(_) => None,
-        }
-    }
-}
+/// Requests at one time.
+const REQUESTS_AT_ONCE: usize = 8;
 
 /// The apps that a token can see.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -75,122 +30,90 @@ pub(crate) struct Apps {
     pub(crate) unread: usize,
 }
 
-impl HerokuApi {
-    /// The API at `url`, an address without a slash at its end. Without a token every question is answered with 401.
-    ///
-    /// # Errors
-    /// This machine cannot make requests at all, or no header can carry the token.
-    pub(crate) fn new(url: &str, token: Option<Secret>) -> Result<Self, ApiError> {
-        if token.as_ref().is_some_and(|token| HeaderValue::from_str(token.reveal()).is_err()) {
-            return Err(ApiError::Token);
+/// The API at `url`, each question asked once and none held back: a person waits, and the reserve is for people.
+///
+/// # Errors
+/// See [`Api::new`].
+pub(crate) fn api_for_a_person(url: &str, token: Option<Secret>) -> Result<Api, ApiError> {
+    let limits = ApiLimits {
+        web: web::limits(),
+        requests_at_once: REQUESTS_AT_ONCE,
+        reserve_percent: 0,
+        patience: Duration::ZERO,
+        tries_max: 1,
+        pages_max: PAGES_MAX,
+        ..ApiLimits::default()
+    };
+    Api::new(ApiOptions { limits, ..ApiOptions::new(url, token) })
+}
+
+/// The token, or how to make one with `scope`.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn token(settings: &Settings, scope: &str) -> anyhow::Result<Secret> {
+    settings.heroku.token().map_err(|why| {
+        let make = format!("export HEROKU_API_KEY=$(heroku authorizations:create --short --description freshet --scope {scope})");
+        Failure::error(Exit::BadConfig, format!("there is no token for Heroku's API: {why}\n  make one:  {make}"))
+    })
+}
+
+/// `error` with the exit code that it asks for.
+pub(crate) fn failure(error: ApiError) -> anyhow::Error {
+    let exit = match &error {
+        ApiError::Unauthorized(_) | ApiError::Forbidden(_) | ApiError::TwoFactor(_) | ApiError::Suspended(_) => Exit::NotPermitted,
+        error if error.is_temporary() => Exit::TryAgain,
+        _ => Exit::Failed,
+    };
+    Failure::error(exit, error.to_string())
+}
+
+/// Whether `name` can be an app's name or id, and so go into a path.
+#[must_use]
+pub(crate) fn is_app(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// All apps that the token of `api` can see: its own, those it was invited to, and its teams'.
+///
+/// # Errors
+/// The list of apps cannot be had. Teams that do not tell are counted as unread.
+pub(crate) async fn visible_apps(api: &Api) -> Result<Apps, ApiError> {
+    let name = |app: Value| app["name"].as_str().map(str::to_owned);
+    let mut apps = Apps { names: list(api, "/apps").await?.into_iter().filter_map(name).collect(), unread: 0 };
+    let Ok(teams) = list(api, "/teams").await else { return Ok(Apps { unread: 1, ..apps }) };
+    // An id goes into a path only when it looks like one.
+    let is_id = |id: &&str| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let ids: Vec<String> = teams.iter().filter_map(|team| team["id"].as_str().filter(is_id)).map(str::to_owned).collect();
+    apps.unread += ids.len().saturating_sub(TEAMS_MAX);
+    let asked = ids.into_iter().take(TEAMS_MAX).map(|id| team_apps(api, id));
+    let mut lists = stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(REQUESTS_AT_ONCE);
+    while let Some(list) = lists.next().await {
+        match list {
+            Ok(list) => apps.names.extend(list.into_iter().filter_map(name)),
+            Err(_) => apps.unread += 1,
         }
-        Ok(Self { client: web::client(Peer::Remote)?, url: url.to_owned(), token })
     }
+    Ok(apps)
+}
 
-    /// Asks for `path` and returns the answer as it is.
-    ///
-    /// # Errors
-    /// There is none.
-    pub(crate) async fn ask(&self, path: &str, range: Option<&str>) -> Result<Answer, Trouble> {
-        let mut request = self.client.get(format!("{}{path}", self.url)).header(ACCEPT, "application/vnd.heroku+json; version=3");
-        if let Some(token) = &self.token {
-            request = request.header(header::AUTHORIZATION, self.authorization(token));
+async fn team_apps(api: &Api, id: String) -> Result<Vec<Value>, ApiError> {
+    list(api, &format!("/teams/{id}/apps")).await
+}
+
+/// All objects of the list at `path`.
+///
+/// # Errors
+/// See [`ApiError`].
+pub(crate) async fn list(api: &Api, path: &str) -> Result<Vec<Value>, ApiError> {
+    let mut pages = api.pages(path, &Range::by("id"));
+    let mut all = Vec::new();
+    while let Some(part) = pages.next().await? {
+        if let Part::Page(page) = part {
+            all.extend(page.objects);
         }
-        if let Some(range) = range {
-            request = request.header(RANGE, range);
-        }
-        web::send(request).await
     }
-
-    /// The object at `path`.
-    ///
-    /// # Errors
-    /// See [`ApiError`].
-    pub(crate) async fn object(&self, path: &str) -> Result<Value, ApiError> {
-        self.json(&self.ask(path, None).await?)
-    }
-
-    /// All objects of the collection at `path`, page by page.
-    ///
-    /// # Errors
-    /// See [`ApiError`].
-    pub(crate) async fn list(&self, path: &str) -> Result<Vec<Value>, ApiError> {
-        let mut range = "id ..; max=1000".to_owned();
-        let mut all = Vec::new();
-        for _ in 0..PAGES_MAX {
-            let answer = self.ask(path, Some(&range)).await?;
-            match self.json(&answer)? {
-                Value::Array(page) => all.extend(page),
-                _ => return Err(ApiError::Strange("a list was expected")),
-            }
-            if answer.status != 206 {
-                return Ok(all);
-            }
-            let next = answer.header("next-range").ok_or(ApiError::Strange("a part of a list does not say where the next begins"))?;
-            range = next.to_owned();
-        }
-        Err(ApiError::Strange("a list has no end"))
-    }
-
-    /// All apps that the token can see: its own, those it was invited to, and its teams'.
-    ///
-    /// # Errors
-    /// The list of apps cannot be had. Teams that do not tell are counted as unread.
-    pub(crate) async fn apps(&self) -> Result<Apps, ApiError> {
-        let name = |app: Value| app["name"].as_str().map(str::to_owned);
-        let mut apps = Apps { names: self.list("/apps").await?.into_iter().filter_map(name).collect(), unread: 0 };
-        let Ok(teams) = self.list("/teams").await else { return Ok(Apps { unread: 1, ..apps }) };
-        // An id goes into a path only when it looks like one.
-        let is_id = |id: &&str| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        let ids: Vec<String> = teams.iter().filter_map(|team| team["id"].as_str().filter(is_id)).map(str::to_owned).collect();
-        apps.unread += ids.len().saturating_sub(TEAMS_MAX);
-        let asked = ids.into_iter().take(TEAMS_MAX).map(|id| self.team_apps(id));
-        let mut lists = stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(TEAMS_AT_ONCE);
-        while let Some(list) = lists.next().await {
-            match list {
-                Ok(list) => apps.names.extend(list.into_iter().filter_map(name)),
-                Err(_) => apps.unread += 1,
-            }
-        }
-        Ok(apps)
-    }
-
-    async fn team_apps(&self, id: String) -> Result<Vec<Value>, ApiError> {
-        self.list(&format!("/teams/{id}/apps")).await
-    }
-
-    /// The JSON in `answer`, or the error that it stands for.
-    ///
-    /// # Errors
-    /// See [`ApiError`].
-    pub(crate) fn json(&self, answer: &Answer) -> Result<Value, ApiError> {
-        let value: Option<Value> = serde_json::from_slice(&answer.body).ok();
-        if (200..300).contains(&answer.status) {
-            return value.ok_or(ApiError::Strange("it is no JSON"));
-        }
-        let value = value.unwrap_or_default();
-        Err(ApiError::Refused {
-            status: answer.status,
-            id: self.shown(value["id"].as_str().unwrap_or("error")),
-            message: self.shown(value["message"].as_str().unwrap_or("(without a reason)")),
-        })
-    }
-
-    fn authorization(&self, token: &Secret) -> HeaderValue {
-        // `new` has tried it.
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.reveal())).unwrap_or(HeaderValue::from_static("Bearer"));
-        value.set_sensitive(true);
-        value
-    }
-
-    /// A server's words for a terminal: short, one line, and never the token, whatever it sends back.
-    fn shown(&self, text: &str) -> String {
-        let text = match &self.token {
-            Some(token) => text.replace(token.reveal(), "[secret]"),
-            None => text.to_owned(),
-        };
-        text.chars().take(MESSAGE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
-    }
+    Ok(all)
 }
 
 /// Whether `name` fits `pattern`, in which `*` stands for any characters or none.
@@ -232,13 +155,5 @@ mod tests {
         check("up*pu", "upu", false);
         check("*a*a", "a", false);
         check("**", "x", true);
-    }
-
-    #[test]
-    fn a_server_cannot_make_us_show_the_token() {
-        let api = HerokuApi::new("http://127.0.0.1:1", Some(Secret::new("hunter2".into()))).unwrap();
-        assert_eq!(api.shown("the token\nhunter2 is bad"), "the token [secret] is bad");
-        assert_eq!(api.shown(&"x".repeat(1000)).len(), MESSAGE_CHARS_MAX);
-        assert!(HerokuApi::new("http://127.0.0.1:1", Some(Secret::new("a\nb".into()))).is_err_and(|error| error == ApiError::Token));
     }
 }

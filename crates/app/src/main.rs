@@ -6,6 +6,8 @@ mod commands;
 mod config;
 mod daemon;
 mod demo;
+mod drain_secret;
+mod due;
 mod exit;
 mod heroku_api;
 mod lake;
@@ -13,6 +15,7 @@ mod logging;
 mod output;
 mod progress;
 mod signals;
+mod sync;
 mod web;
 mod when;
 
@@ -105,6 +108,12 @@ async fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.verb {
         Verb::Import(args) => commands::import::run(&cli.global, &settings, args).await,
         Verb::Run(args) => commands::run::run(&cli.global, &settings, args).await,
+        Verb::Sync(args) => commands::sync::run(&cli.global, &settings, args).await,
+        Verb::Webhooks(verb) => commands::webhooks::run(&cli.global, &settings, verb).await,
+        Verb::State(verb) => commands::state::run(&cli.global, &settings, verb).await,
+        Verb::Drift(args) => commands::drift::run(&cli.global, &settings, args).await,
+        Verb::Tail(args) => commands::tail::run(&cli.global, &settings, args).await,
+        Verb::Drains(verb) => commands::drains::run(&cli.global, &settings, verb).await,
         Verb::Query(args) => commands::query::run(&cli.global, &settings, args).await,
         Verb::Tables(verb) => commands::tables::run(&cli.global, &settings, verb).await,
         Verb::Loads(args) => commands::loads::run(&cli.global, &settings, args).await,

@@ -82,6 +82,20 @@ impl Printer {
         write_out(|out| writeln!(out, "{text}"))
     }
 
+    /// Writes `bytes` as they are to standard output.
+    ///
+    /// # Errors
+    /// Standard output is gone.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        write_out(|out| out.write_all(bytes))
+    }
+
+    /// Whether standard output shows colours.
+    #[must_use]
+    pub(crate) fn is_coloured(&self) -> bool {
+        self.colour
+    }
+
     /// `text` in the look of `paint`, where standard output shows colours.
     #[must_use]
     pub(crate) fn painted(&self, paint: Paint, text: &str) -> String {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::{Micros, Package, Position, ShardId, TableDef};
+use crate::{Merge, Merged, Micros, Package, Position, ShardId, TableDef};
 
 /// A place that holds tables and can say how much of each shard it has.
 ///
@@ -21,7 +21,11 @@ pub trait Destination: Send + Sync {
     /// After an error it is unknown whether the package is there: call again with the same package, which finds out.
     async fn commit(&self, package: &Package) -> Result<CommitOutcome, DestinationError>;
 
-    /// The commits of packages to `table` with a version above `after`, oldest first.
+    /// Brings objects with a key into their table, in one step. No checkpoint moves: applied again, it changes nothing, so after an
+    /// error the same objects are simply merged again.
+    async fn merge(&self, merge: &Merge) -> Result<Merged, DestinationError>;
+
+    /// The commits to `table` with a version above `after`, oldest first.
     async fn history(&self, table: &'static TableDef, after: Option<i64>) -> Result<Vec<Committed>, DestinationError>;
 }
 

@@ -15,7 +15,8 @@ pub struct Payload {
     pub app: Option<String>,
     /// `Logplex-Drain-Token`. Private-Space and Shield drains send none.
     pub drain_token: Option<String>,
-    /// `Logplex-Frame-Id`, the same on each retry of a frame. Private-Space and Shield drains send none.
+    /// `Logplex-Frame-Id`, the same on each retry of a frame. Private-Space and Shield drains send none. Of a webhook the id of the
+    /// event, the same in each delivery of it.
     pub frame_id: Option<String>,
     /// `Logplex-Msg-Count`, as claimed by the sender.
     pub msg_count: Option<u32>,
@@ -34,6 +35,10 @@ pub enum SourceKind {
     File,
     /// Freshet's own notices about its intake.
     Freshet,
+    /// A log session, as `heroku logs --tail` reads it.
+    Session,
+    /// A delivery of one of Heroku's webhooks.
+    Webhook,
 }
 
 impl SourceKind {
@@ -44,11 +49,13 @@ impl SourceKind {
             Self::Drain => "drain",
             Self::File => "file",
             Self::Freshet => "freshet",
+            Self::Session => "session",
+            Self::Webhook => "webhook",
         }
     }
 
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Drain, Self::File, Self::Freshet].into_iter().find(|kind| *kind as u8 == byte)
+        [Self::Drain, Self::File, Self::Freshet, Self::Session, Self::Webhook].into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -65,6 +72,8 @@ pub enum Format {
     JsonLines,
     /// A notice of Freshet's own about its intake: `KIND: what happened`.
     Notice,
+    /// The JSON object of one webhook delivery.
+    Webhook,
 }
 
 impl Format {
@@ -77,11 +86,13 @@ impl Format {
             Self::Syslog => "syslog",
             Self::JsonLines => "json-lines",
             Self::Notice => "notice",
+            Self::Webhook => "webhook",
         }
     }
 
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Frames, Self::Cli, Self::Syslog, Self::JsonLines, Self::Notice].into_iter().find(|format| *format as u8 == byte)
+        let all = [Self::Frames, Self::Cli, Self::Syslog, Self::JsonLines, Self::Notice, Self::Webhook];
+        all.into_iter().find(|format| *format as u8 == byte)
     }
 }
 
@@ -188,6 +199,8 @@ mod tests {
     #[test]
     fn an_envelope_comes_back_as_it_was() {
         assert_eq!(Payload::decode(&payload().encode()), Ok(payload()));
+        let webhook = Payload { source: SourceKind::Webhook, format: Format::Webhook, ..payload() };
+        assert_eq!(Payload::decode(&webhook.encode()), Ok(webhook));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub struct TableDef {
     pub comment: &'static str,
     /// What sort of table it is.
     pub kind: TableKind,
-    /// The columns in order. A column named `date` of type [`ColumnType::Date`] partitions the table.
+    /// The columns in order. One named `date` of type [`ColumnType::Date`] partitions the table, see [`Self::partition_column`].
     pub columns: &'static [ColumnDef],
 }
 
@@ -24,10 +24,12 @@ pub enum TableKind {
     Log,
     /// Holds what Freshet says about its own work.
     System,
+    /// Holds objects of Heroku's Platform API.
+    Platform,
 }
 
 /// A column and what it means.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ColumnDef {
     /// Lower-case name.
     pub name: &'static str,
@@ -77,9 +79,12 @@ impl TableDef {
         Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
     }
 
-    /// The column that splits the table into folders, if it has one.
+    /// The column that splits the table into folders, if it has one. Tables of objects have none: a merge reads all of them.
     #[must_use]
     pub fn partition_column(&self) -> Option<&'static str> {
+        if self.kind == TableKind::Platform {
+            return None;
+        }
         self.columns.iter().find(|column| column.name == "date" && column.column_type == ColumnType::Date).map(|column| column.name)
     }
 }

@@ -119,7 +119,7 @@ impl Api {
         let path = request.uri().path();
         // Signed addresses and the schema are open to all.
         if let Some(archive) = path.strip_prefix(usage::ARCHIVES_PATH) {
-            return usage::archive_file(&self.world(), archive);
+            return usage::archive_file(&self.world(), archive, request);
         }
         if path == "/schema" && request.method() == hyper::Method::GET {
             return Ok(Answer::one(StatusCode::OK, &schema::SCHEMA));

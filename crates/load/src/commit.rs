@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_core::{Clock, CommitOutcome, Committed, Destination, DestinationError, Package, Position, ShardId, TableDef};
+use freshet_core::{Clock, CommitOutcome, Committed, Destination, DestinationError, Merge, Package, Position, ShardId, TableDef};
 use freshet_tables::LOADS;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
@@ -157,6 +157,27 @@ impl Committer {
         let done = self.on_all(packages.into_iter(), |committer, package| async move { committer.commit_package(&package).await }).await?;
         loads::record(self, &tables).await?;
         Ok(done.into_iter().flatten().collect())
+    }
+
+    /// Merges objects into their table, then writes the row of `_loads`. `None` when the table had all of them. When it returns
+    /// without an error, each object is in its table, once.
+    ///
+    /// # Errors
+    /// See [`CommitError`]. The objects may be there; merging the same ones again is harmless.
+    pub async fn merge(&self, merge: &Merge) -> Result<Option<(&'static TableDef, Committed)>, CommitError> {
+        let table = merge.table;
+        let mut tried = 0;
+        let merged = loop {
+            match self.destination.merge(merge).await {
+                Ok(merged) => break merged,
+                Err(error) => self.wait_or_fail(table, error, &mut tried).await?,
+            }
+        };
+        self.stats.tried(false);
+        let Some(committed) = merged.committed else { return Ok(None) };
+        info!(table = table.name, load_id = %merge.load_id, rows = committed.rows, version = committed.version, "objects merged");
+        loads::record(self, &[table]).await?;
+        Ok(Some((table, committed)))
     }
 
     /// Commits one package. `None` when it was there already.

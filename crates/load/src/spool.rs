@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use freshet_core::{Clock, Committed, Format, Micros, Payload, Position, ShardId, SourceKind, Span, TableDef};
+use freshet_core::{Clock, Committed, Complete, Format, Merge, MergeMode, Micros, Payload, Position, ShardId, SourceKind, Span, TableDef};
 use freshet_spool::{Entry, Spool, SpoolError, SpoolReader};
+use freshet_tables::platform::{EventRows, EventsError};
 use freshet_tables::{Counts, Delivery, PositionOf, Rows, TableRows};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -14,7 +15,7 @@ use tracing::{debug, error, warn};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::commit::{CommitError, Committer};
-use crate::cut::{PackageLimits, package};
+use crate::cut::{PackageLimits, load_id, package};
 use crate::machine::{Lost, Machine, work_on};
 use crate::stats::LoaderStats;
 
@@ -47,6 +48,9 @@ pub enum BeginError {
     /// A thread ended without an answer, which only a bug can cause.
     #[error(transparent)]
     Lost(#[from] Lost),
+    /// What webhooks told cannot be made rows, which only a bug can cause. It stays in the spool.
+    #[error(transparent)]
+    Events(#[from] EventsError),
 }
 
 /// The rows that wait for their commit, and what they were made from.
@@ -54,6 +58,8 @@ struct Open {
     reader: SpoolReader,
     rows: Rows,
     counts: Counts,
+    /// Where the last cut was made.
+    from: Position,
     /// The last position read.
     to: Position,
     /// The last position that the spool was told is safe.
@@ -122,7 +128,7 @@ impl SpoolLoader {
         }
         let reader = self.spool.reader();
         let to = reader.position();
-        let mut open = Open { reader, rows, counts: Counts::default(), to, consumed: to, since: None };
+        let mut open = Open { reader, rows, counts: Counts::default(), from: to, to, consumed: to, since: None };
         let mut in_flight: Option<InFlight> = None;
         loop {
             let is_ending = *ending.borrow();
@@ -132,7 +138,7 @@ impl SpoolLoader {
             // What the tables had already makes no rows, and no package will tell that it is safe: a full spool would stay full.
             let known = open.rows.is_empty() && open.to > open.consumed;
             if in_flight.is_none() && (full || old || drained || known) {
-                in_flight = self.cut(&mut open, &mut checkpoints);
+                in_flight = self.cut(&mut open, &mut checkpoints)?;
                 if in_flight.is_none() {
                     self.spool.consumed(open.to).await?;
                     open.consumed = open.to;
@@ -190,20 +196,48 @@ impl SpoolLoader {
     }
 
     /// Takes the open rows as packages and begins to commit them. `None` when there are no rows.
-    fn cut(&self, open: &mut Open, checkpoints: &mut [Position]) -> Option<InFlight> {
+    ///
+    /// Events of webhooks have a key, and their table no checkpoint: `freshet sync` writes to it too. They are safe all the same. The
+    /// spool is told of a span only after its packages are committed *and* its events are merged, so a crash at any moment leaves
+    /// the events in the spool. They are read and merged again then, and an event that the table has already changes nothing.
+    fn cut(&self, open: &mut Open, checkpoints: &mut [Position]) -> Result<Option<InFlight>, EventsError> {
         open.since = None;
+        let from = std::mem::replace(&mut open.from, open.to);
+        let events = open.rows.finish_events(self.clock.now())?;
         let mut packages = Vec::new();
         for rows in open.rows.finish() {
             let from = take_checkpoint(&rows, checkpoints, open.to);
             packages.push(package(rows, vec![Span { shard: self.shard.clone(), from, to: open.to }]));
         }
-        if packages.is_empty() {
-            return None;
+        if packages.is_empty() && events.is_none() {
+            return Ok(None);
         }
-        debug!(tables = packages.len(), to = open.to, "package cut");
+        debug!(tables = packages.len(), events = events.is_some(), to = open.to, "package cut");
+        let merge = events.map(|events| self.merge(events, from, open.to));
         let committer = self.committer.clone();
-        let task = tokio::spawn(async move { committer.commit(packages).await });
-        Some(InFlight { to: open.to, started: self.machine.uptime(), task })
+        let task = tokio::spawn(async move {
+            let mut done = committer.commit(packages).await?;
+            if let Some(merge) = merge {
+                done.extend(committer.merge(&merge).await?);
+            }
+            Ok(done)
+        });
+        Ok(Some(InFlight { to: open.to, started: self.machine.uptime(), task }))
+    }
+
+    /// What brings `events` into their table. One that is there already stays as it is: what the API said of it counts for more.
+    fn merge(&self, events: EventRows, from: Position, to: Position) -> Merge {
+        let span = Span { shard: self.shard.clone(), from, to };
+        Merge {
+            table: events.table,
+            mode: MergeMode::IfNew,
+            load_id: load_id(events.table, &[span]),
+            key: events.key,
+            batches: vec![events.batch],
+            complete: Complete::No,
+            at: self.clock.now(),
+            bookmarks: Vec::new(),
+        }
     }
 
     /// Tells the spool what is safe now, and returns how far that is.

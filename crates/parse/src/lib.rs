@@ -49,7 +49,7 @@ pub use pieces::{Pieces, pieces};
 pub use platform_error::title_of;
 pub use postgres_log::POSTGRES_FIELDS_MAX;
 pub use read::read_line;
-pub use redact::{REDACTED, redact};
+pub use redact::{REDACTED, redact, redact_command};
 pub use router::EXTRA_MAX;
 pub use samples::unit_factor;
 pub use time::timestamp;

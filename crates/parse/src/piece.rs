@@ -86,7 +86,7 @@ pub enum RejectReason {
     NoTime,
     /// A line of white space or NUL bytes only.
     Blank,
-    /// A JSON line that is not a JSON object, or has no message in it.
+    /// A JSON line that is not a JSON object, or has no message in it; a webhook's body that tells of no event.
     Json,
     /// The rest of a line whose beginning was imported earlier, before the file had grown.
     ContinuesImported,

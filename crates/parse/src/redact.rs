@@ -35,7 +35,7 @@ pub fn redact(source: &[u8], dyno: &[u8], text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A command with its secrets replaced; `None` when it has none.
-pub(crate) fn redact_command(command: &[u8]) -> Option<Vec<u8>> {
+pub fn redact_command(command: &[u8]) -> Option<Vec<u8>> {
     until_stable(command, in_command)
 }
 

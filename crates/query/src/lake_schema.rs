@@ -1,6 +1,7 @@
 //! The tables of a lake as DataFusion sees them.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, TableProvider};
@@ -17,11 +18,22 @@ pub(crate) struct LakeSchema {
     runtime: Arc<RuntimeEnv>,
     /// The tables there were when the engine was made.
     names: Vec<String>,
+    /// The views that statements have named.
+    views: Mutex<HashMap<&'static str, Arc<dyn TableProvider>>>,
 }
 
 impl LakeSchema {
     pub(crate) fn new(lake: Arc<Lake>, runtime: Arc<RuntimeEnv>, names: Vec<String>) -> Self {
-        Self { lake, runtime, names }
+        Self { lake, runtime, names, views: Mutex::default() }
+    }
+
+    /// Has a view from now on.
+    pub(crate) fn add_view(&self, name: &'static str, view: Arc<dyn TableProvider>) {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner).insert(name, view);
+    }
+
+    fn view(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 }
 
@@ -38,6 +50,9 @@ impl SchemaProvider for LakeSchema {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if let Some(view) = self.view(name) {
+            return Ok(Some(view));
+        }
         if !self.table_exist(name) {
             return Ok(None);
         }
@@ -49,6 +64,6 @@ impl SchemaProvider for LakeSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.names.iter().any(|known| known == name)
+        self.names.iter().any(|known| known == name) || self.view(name).is_some()
     }
 }

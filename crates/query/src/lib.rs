@@ -5,12 +5,13 @@
 
 mod delta_table;
 mod lake_schema;
+mod views;
 
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider};
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider as _};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
@@ -20,6 +21,7 @@ use freshet_destinations::delta::Lake;
 use futures::StreamExt;
 
 use lake_schema::LakeSchema;
+use views::VIEWS;
 
 /// Catalog and schema that a bare table name is looked up in.
 const CATALOG: &str = "freshet";
@@ -28,6 +30,7 @@ const SCHEMA: &str = "lake";
 /// A lake that answers SQL.
 pub struct Engine {
     context: SessionContext,
+    schema: Arc<LakeSchema>,
     /// The tables there were when the engine was made.
     tables: Vec<String>,
 }
@@ -73,10 +76,10 @@ impl Engine {
         let context = SessionContext::new_with_config(config);
         let catalog = MemoryCatalogProvider::new();
         let tables = lake.tables().await?;
-        let schema = LakeSchema::new(lake, context.state().runtime_env().clone(), tables.clone());
-        catalog.register_schema(SCHEMA, Arc::new(schema)).map_err(|error| QueryError::Statement(plain(&error)))?;
+        let schema = Arc::new(LakeSchema::new(lake, context.state().runtime_env().clone(), tables.clone()));
+        catalog.register_schema(SCHEMA, Arc::clone(&schema) as _).map_err(|error| QueryError::Statement(plain(&error)))?;
         context.register_catalog(CATALOG, Arc::new(catalog));
-        Ok(Self { context, tables })
+        Ok(Self { context, schema, tables })
     }
 
     /// Plans one statement that reads, and begins to run it.
@@ -84,6 +87,7 @@ impl Engine {
     /// # Errors
     /// See [`QueryError`].
     pub async fn query(&self, sql: &str) -> Result<Answer, QueryError> {
+        self.plan_views(sql).await?;
         let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let frame = match self.context.sql_with_options(sql, reads_only).await {
             Ok(frame) => frame,
@@ -92,6 +96,16 @@ impl Engine {
         let schema = Arc::new(frame.schema().as_arrow().clone());
         let stream = frame.execute_stream().await.map_err(|error| QueryError::Statement(plain(&error)))?;
         Ok(Answer { schema, stream })
+    }
+
+    /// Plans the views that `sql` may name. The tables behind them are opened only then.
+    async fn plan_views(&self, sql: &str) -> Result<(), QueryError> {
+        let sql = sql.to_ascii_lowercase();
+        for view in VIEWS.iter().filter(|view| sql.contains(view.name) && !self.schema.table_exist(view.name)) {
+            let frame = self.context.sql(view.query()).await.map_err(|error| self.explain(&error))?;
+            self.schema.add_view(view.name, frame.into_view());
+        }
+        Ok(())
     }
 
     /// DataFusion's words hold internal names; people want to know what to change.

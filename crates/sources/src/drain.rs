@@ -1,4 +1,4 @@
-//! The HTTPS-drain receiver: `POST /drain/{app}` as Logplex speaks it.
+//! The receiver: `POST /drain/{app}` as Logplex speaks it, and `POST /webhooks/{name}`, see `webhooks.rs`.
 //!
 //! Logplex decides what an answer means, and it is unforgiving (observed on its open-source drain code):
 //!
@@ -14,8 +14,10 @@ mod envelope;
 mod listener;
 mod requests;
 mod route;
+mod signature;
 mod stats;
 mod tls;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,18 +31,22 @@ use tokio_rustls::TlsAcceptor;
 use auth::Credentials;
 use listener::Listening;
 use requests::Requests;
+use signature::Signers;
+use webhooks::Webhooks;
 
-pub use auth::SecretError;
+pub use auth::{SecretError, USER, is_secret};
 pub use route::{Page, Pages};
 pub use stats::{ACK_BUCKETS_SECONDS, DrainSnapshot, DrainStats};
 pub use tls::{TlsError, TlsFiles};
+pub use webhooks::Told;
 
-/// Receives Logplex drains and hands each body to the inbox.
+/// Receives Logplex drains and webhooks, and hands each body to the inbox.
 pub struct DrainReceiver {
     address: SocketAddr,
     /// Bound and not yet listening, so that the port is ours while connections are still refused. Taken by the first `run`.
     first_socket: Mutex<Option<TcpSocket>>,
     credentials: Arc<Credentials>,
+    webhooks: Arc<Webhooks>,
     tls: Option<TlsAcceptor>,
     limits: DrainLimits,
     clock: Arc<dyn Clock>,
@@ -49,12 +55,16 @@ pub struct DrainReceiver {
 }
 
 /// What the receiver is told by the configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DrainOptions {
     /// The address to listen on. Port 0 takes a free one, see [`DrainReceiver::local_addr`].
     pub listen: SocketAddr,
     /// The passwords that are accepted, at least one. Two let a secret be rotated without a gap.
     pub secrets: Vec<Secret>,
+    /// The secrets with which webhooks may be signed. Without one, no webhook is received.
+    pub webhook_secrets: Vec<Secret>,
+    /// Who wants to know what webhooks tell.
+    pub told: Option<Told>,
     /// Speak TLS with these files; `None` when a TLS front stands before Freshet.
     pub tls: Option<TlsFiles>,
     /// The bounds on everything a peer can make us hold.
@@ -69,6 +79,8 @@ pub struct DrainLimits {
     /// Bytes kept of one body, as sent and unpacked alike. Of a larger one the beginning is kept and the rest is counted.
     /// Logplex sends some 100 KB unless a single message is bigger. Default 16 MiB.
     pub body_bytes_max: u32,
+    /// Bytes of a webhook's body. A longer one is refused, because only a whole one can be checked. Heroku's have a few KB. Default 1 MiB.
+    pub webhook_bytes_max: u32,
     /// Bytes of all bodies at one time, at least two of `body_bytes_max`; further requests wait. Default 256 MiB.
     pub bodies_bytes_max: usize,
     /// Time for the head of a request, from its first byte. Default 10 s.
@@ -87,6 +99,7 @@ impl Default for DrainLimits {
         Self {
             connections_max: 1024,
             body_bytes_max: 16 * 1024 * 1024,
+            webhook_bytes_max: 1024 * 1024,
             bodies_bytes_max: 256 * 1024 * 1024,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
@@ -119,18 +132,23 @@ pub enum DrainError {
 impl DrainReceiver {
     /// Takes the port and reads the TLS files; connections are refused until [`Source::run`].
     ///
-    /// `pages` answers `GET` for every path outside `/drain/`; `stats` counts what happens, for `/metrics`.
+    /// `pages` answers `GET` for every path outside `/drain/` and `/webhooks/`; `stats` counts what happens, for `/metrics`.
     ///
     /// # Errors
     /// See [`DrainError`].
     pub fn bind(options: DrainOptions, clock: Arc<dyn Clock>, stats: Arc<DrainStats>, pages: Pages) -> Result<Self, DrainError> {
         let credentials = Arc::new(Credentials::new(&options.secrets)?);
+        let webhooks = Arc::new(Webhooks {
+            signers: Signers::new(&options.webhook_secrets),
+            body_bytes_max: options.limits.webhook_bytes_max.min(options.limits.body_bytes_max),
+            told: options.told,
+        });
         let tls = options.tls.as_ref().map(tls::acceptor).transpose()?;
         let failed = |cause| DrainError::Listen { address: options.listen, cause };
         let socket = listener::bind(options.listen).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         let first_socket = Mutex::new(Some(socket));
-        Ok(Self { address, first_socket, credentials, tls, limits: options.limits, clock, stats, pages })
+        Ok(Self { address, first_socket, credentials, webhooks, tls, limits: options.limits, clock, stats, pages })
     }
 
     /// The address that was taken, with its real port.
@@ -153,6 +171,7 @@ impl Source for DrainReceiver {
         let requests = Requests::new(
             Arc::clone(&inbox),
             Arc::clone(&self.credentials),
+            Arc::clone(&self.webhooks),
             Arc::clone(&self.clock),
             Arc::clone(&self.stats),
             Arc::clone(&self.pages),

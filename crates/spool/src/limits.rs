@@ -18,7 +18,7 @@ pub struct SpoolOptions {
     pub dedupe_window: Duration,
     /// How many frames are known for ones that were stored however long ago that was: for a sender that had to wait longer than
     /// the window with the frame it was at, and for clocks that jump. At most 500,000. A start of the process may forget those that
-    /// more than 256 starts lie behind.
+    /// more than 4,096 starts or segments lie behind.
     pub dedupe_frames_min: usize,
     /// How often a full or failing disk is tried again.
     pub retry_every: Duration,

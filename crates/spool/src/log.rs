@@ -19,8 +19,9 @@ use crate::seen::{self, Entry, Seen, Sidecar};
 use crate::segment::{self, HEAD_BYTES, HEADER_BYTES, Head, Header, Identity};
 use crate::window::{ENTRIES_MAX, NO_KEY, Window};
 
-/// Sidecars kept at most for frames that are older than the dedupe window: a process that starts again and again makes one each time.
-const OLD_SIDECARS_MAX: usize = 256;
+/// Sidecars kept at most for frames that are older than the dedupe window: a process that starts again and again makes one each time,
+/// and small segments make many.
+const OLD_SIDECARS_MAX: usize = 4_096;
 
 /// What a failed disk is tried with. A leftover is removed on start like any unfinished file.
 const PROBE_NAME: &str = "probe.tmp";

@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use freshet_core::{Micros, Payload};
+use freshet_core::{Micros, Payload, SourceKind};
 use xxhash_rust::xxh3::Xxh3;
 
 /// Frames remembered at most, some 28 bytes each: more than an hour's worth at 1,000 frames a second, which is
@@ -25,10 +25,15 @@ const GENERATIONS: usize = 8;
 /// What a repeated frame is known by.
 ///
 /// Logplex makes a frame id once per frame and sends it again on each retry; the body is no key, because a frame with an
-/// `L10` line is rendered anew on each try (observed). Private-Space and Shield drains send no id.
+/// `L10` line is rendered anew on each try (observed). Private-Space and Shield drains send no id. A webhook's event has its id in
+/// each delivery, to whichever subscription, and all of them tell the same.
 pub(crate) fn key(payload: &Payload) -> u128 {
     let Some(frame_id) = &payload.frame_id else { return NO_KEY };
     let mut hasher = Xxh3::new();
+    if payload.source == SourceKind::Webhook {
+        // No drain's key begins so: a token or a frame id would have to hold a zero byte.
+        hasher.update(b"\0\0webhook\0");
+    }
     hasher.update(payload.drain_token.as_deref().unwrap_or_default().as_bytes());
     // Neither part can hold a zero byte: they were HTTP header values.
     hasher.update(&[0]);
@@ -126,7 +131,7 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
-    use freshet_core::{Format, SourceKind};
+    use freshet_core::Format;
 
     use super::*;
 
@@ -155,6 +160,10 @@ mod tests {
         assert_ne!(key(&frame(Some("ab"), Some("c"))), key(&frame(Some("a"), Some("bc"))));
         assert_ne!(key(&frame(None, Some("A"))), NO_KEY);
         assert_eq!(key(&frame(Some("d.1"), None)), NO_KEY);
+        let event = |id: Option<&str>| Payload { source: SourceKind::Webhook, format: Format::Webhook, ..frame(None, id) };
+        assert_eq!(key(&event(Some("A"))), key(&event(Some("A"))));
+        assert_ne!(key(&event(Some("A"))), key(&frame(None, Some("A"))));
+        assert_eq!(key(&event(None)), NO_KEY);
     }
 
     #[test]

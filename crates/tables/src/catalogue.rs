@@ -38,10 +38,17 @@ tables! {
     loss::LossRows,
 }
 
-/// The table called `name`.
+/// What runs over the Platform API say about themselves.
+pub static SYNC_TABLES: [&TableDef; 2] = [crate::RUNS, crate::DRIFT];
+
+/// The table called `name`, those of the Platform API included.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static TableDef> {
-    TABLES.into_iter().find(|table| table.name == name)
+    all().find(|table| table.name == name)
+}
+
+fn all() -> impl Iterator<Item = &'static TableDef> {
+    TABLES.into_iter().chain(SYNC_TABLES).chain(crate::platform::tables())
 }
 
 #[cfg(test)]
@@ -50,7 +57,7 @@ mod tests {
 
     #[test]
     fn names_and_columns_follow_the_rules_that_every_reader_needs() {
-        for table in TABLES {
+        for table in all() {
             assert_eq!(find(table.name), Some(table));
             assert!(table.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{}", table.name);
             assert!(!table.comment.is_empty());

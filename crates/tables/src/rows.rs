@@ -8,6 +8,7 @@ use freshet_parse::{BodyFormat, Message, Piece, Reject, RejectReason, Scratch};
 
 use crate::catalogue::{self, COUNT, TABLES};
 use crate::event::{DeliveryRow, Event, Loss, MessageRow};
+use crate::platform::{EventRows, EventsError, WebhookEvents};
 use crate::table::Table;
 
 /// One payload and how its messages are named.
@@ -75,11 +76,13 @@ pub struct Rows {
     /// Rows at or below this position are in the table already, by index in [`TABLES`].
     skip: [Position; COUNT],
     scratch: Scratch,
+    /// What webhooks told, if anything. These rows have a key instead of a position, so none is left out: their table knows them.
+    events: Option<WebhookEvents>,
 }
 
 impl Default for Rows {
     fn default() -> Self {
-        Self { tables: catalogue::empty(), skip: [0; COUNT], scratch: Scratch::default() }
+        Self { tables: catalogue::empty(), skip: [0; COUNT], scratch: Scratch::default(), events: None }
     }
 }
 
@@ -100,13 +103,13 @@ impl Rows {
     /// About how much memory the rows take.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.tables.iter().map(|table| table.bytes()).sum()
+        self.tables.iter().map(|table| table.bytes()).sum::<usize>() + self.events.as_ref().map_or(0, WebhookEvents::bytes)
     }
 
-    /// Rows in all tables.
+    /// Rows in all tables, events of webhooks included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.tables.iter().map(|table| table.len()).sum()
+        self.tables.iter().map(|table| table.len()).sum::<usize>() + self.events.as_ref().map_or(0, WebhookEvents::len)
     }
 
     /// Rows of each table, in the order of [`Rows::tables`].
@@ -130,9 +133,20 @@ impl Rows {
         self.tables.iter_mut().filter_map(finish).collect()
     }
 
+    /// Hands over the events of webhooks there are, as seen at `at`.
+    ///
+    /// # Errors
+    /// They cannot be made rows, which only a bug can cause. They are gone from here; where they came from they still are.
+    pub fn finish_events(&mut self, at: Micros) -> Result<Option<EventRows>, EventsError> {
+        self.events.take().map(|events| events.finish(at)).transpose()
+    }
+
     /// Takes a delivery apart. Every byte of its body ends in a message or in a reject.
     pub fn add(&mut self, delivery: &Delivery<'_>) -> Counts {
         let payload = delivery.payload;
+        if payload.format == Format::Webhook {
+            return self.add_event(delivery);
+        }
         let Some(format) = body_format(payload.format) else {
             let notice = String::from_utf8_lossy(&payload.body);
             let (kind, text) = notice.split_once(": ").unwrap_or(("notice", &notice));
@@ -150,6 +164,21 @@ impl Rows {
         }
         debug_assert_eq!(counts.message_bytes + counts.reject_bytes, payload.body.len() as u64, "every byte is accounted for");
         self.check_count(delivery, counts);
+        counts
+    }
+
+    /// Takes the event that a webhook's delivery tells. What is none is a reject as a whole.
+    fn add_event(&mut self, delivery: &Delivery<'_>) -> Counts {
+        let body = &delivery.payload.body;
+        let mut events = self.events.take().or_else(WebhookEvents::new);
+        let is_event = events.as_mut().is_some_and(|events| events.add(body));
+        self.events = events.filter(|events| events.len() > 0);
+        if is_event {
+            return Counts { messages: 1, message_bytes: body.len() as u64, ..Counts::default() };
+        }
+        let mut counts = Counts::default();
+        let reject = Reject { range: 0..body.len(), reason: RejectReason::Json };
+        self.offer_reject(delivery, &reject, body, 0, &mut counts);
         counts
     }
 
@@ -286,7 +315,7 @@ fn body_format(format: Format) -> Option<BodyFormat> {
         Format::Cli => Some(BodyFormat::Cli),
         Format::Syslog => Some(BodyFormat::Syslog),
         Format::JsonLines => Some(BodyFormat::JsonLines),
-        Format::Notice => None,
+        Format::Notice | Format::Webhook => None,
     }
 }
 

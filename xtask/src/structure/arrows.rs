@@ -45,18 +45,21 @@ const HEAVY: [(&str, &[&str]); 23] = [
     ("parquet", &["freshet-destinations"]),
     ("opentelemetry*", &["freshet-fake-heroku"]),
     ("ratatui", &["freshet"]),
-    ("reqwest", &["freshet"]),
+    ("reqwest", &["freshet-sources"]),
     ("rustls*", &["freshet-sources", "freshet-fake-heroku", "freshet"]),
     (
         "tokio",
         &["freshet-spool", "freshet-sources", "freshet-load", "freshet-destinations", "freshet-query", "freshet-fake-heroku", "freshet"],
     ),
     ("tokio-rustls", &["freshet-sources", "freshet-fake-heroku"]),
-    ("toml*", &["freshet"]),
+    ("toml*", &["freshet-tables", "freshet"]),
     ("tracing-subscriber", &["freshet"]),
-    ("flate2", &["freshet-sources"]),
+    ("flate2", &["freshet-sources", "freshet-fake-heroku"]),
     ("zstd", &["freshet-sources"]),
-    ("serde_json", &["freshet-parse", "freshet-destinations", "freshet-query", "freshet-fake-heroku", "freshet"]),
+    (
+        "serde_json",
+        &["freshet-parse", "freshet-tables", "freshet-sources", "freshet-destinations", "freshet-query", "freshet-fake-heroku", "freshet"],
+    ),
 ];
 
 /// Features that bring a heavy library in by the back door, and that nobody may ask for: library, feature.

@@ -14,11 +14,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use freshet_sources::web::web_address;
 use tokio::task::JoinHandle;
 
 use crate::cli::{CheckArgs, Global};
 use crate::commands::run::listen_address;
-use crate::config::{Examination, Problem, Settings, examine, web_address};
+use crate::config::{Examination, Problem, Settings, examine};
 use crate::exit::Exit;
 use crate::lake as lakes;
 use crate::output::Printer;

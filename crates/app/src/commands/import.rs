@@ -225,7 +225,7 @@ fn body_format(format: Format) -> BodyFormat {
         Format::Frames => BodyFormat::Frames,
         Format::Syslog => BodyFormat::Syslog,
         Format::JsonLines => BodyFormat::JsonLines,
-        Format::Cli | Format::Notice => BodyFormat::Cli,
+        Format::Cli | Format::Notice | Format::Webhook => BodyFormat::Cli,
     }
 }
 

@@ -6,24 +6,23 @@ mod questions;
 
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use freshet_core::Secret;
+use freshet_sources::platform::{ApiError, HEROKU_URL};
+use freshet_sources::web::{Trouble, web_address};
 use serde_json::json;
 
 use crate::cli::{Global, InitArgs};
-use crate::config::{DEFAULT_FILE, examine_text, web_address};
+use crate::config::{DEFAULT_FILE, examine_text};
+use crate::drain_secret;
 use crate::exit::{Exit, Failure};
-use crate::heroku_api::HerokuApi;
+use crate::heroku_api::{self, api_for_a_person};
 use crate::output::{Paint, Printer, shell_word};
-use crate::web::Trouble;
 
 use file::Answers;
-
-const DEFAULT_API_URL: &str = "https://api.heroku.com";
 
 /// Time for the list of apps. Without it the questions are asked all the same.
 const LIST_WITHIN: Duration = Duration::from_secs(15);
@@ -59,7 +58,7 @@ pub(crate) async fn run(global: &Global, args: &InitArgs) -> anyhow::Result<Exit
     };
     if io::stdin().is_terminal() && io::stderr().is_terminal() && !args.yes {
         // The token goes there, so the address must be one that may have it.
-        let api_url = web_address(args.api_url.as_deref().unwrap_or(DEFAULT_API_URL))
+        let api_url = web_address(args.api_url.as_deref().unwrap_or(HEROKU_URL))
             .map_err(|why| Failure::error(Exit::BadConfig, format!("--api-url {why}")))?;
         let seen = visible_apps(&printer, &api_url).await;
         questions::ask(&mut io::stdin().lock(), &mut io::stderr(), &seen, &mut answers)?;
@@ -70,7 +69,7 @@ pub(crate) async fn run(global: &Global, args: &InitArgs) -> anyhow::Result<Exit
         let list: Vec<String> = problems.iter().map(|problem| format!("  {}", problem.message)).collect();
         return Err(Failure::error(Exit::BadConfig, format!("nothing was written, because:\n{}", list.join("\n"))));
     }
-    let secret = drain_secret(args.write_secret.as_deref())?;
+    let secret = secret_at_hand(args.write_secret.as_deref())?;
     write(&path, &text, args.force).with_context(|| format!("{} cannot be written", path.display()))?;
     tell(printer, &path, &answers, &secret)?;
     Ok(Exit::Ok)
@@ -82,41 +81,28 @@ async fn visible_apps(printer: &Printer, url: &str) -> Vec<String> {
         printer.note("No Heroku token at hand (HEROKU_API_KEY, or `heroku login`), so your apps are not listed.");
         return Vec::new();
     };
-    let listed = match HerokuApi::new(url, Some(token)) {
-        Ok(api) => tokio::time::timeout(LIST_WITHIN, api.apps()).await.unwrap_or(Err(Trouble::Slow.into())),
+    let slow = || ApiError::Unreachable { path: "/apps".to_owned(), trouble: Trouble::Slow { within: LIST_WITHIN } };
+    let listed = match api_for_a_person(url, Some(token)) {
+        Ok(api) => tokio::time::timeout(LIST_WITHIN, heroku_api::visible_apps(&api)).await.unwrap_or_else(|_| Err(slow())),
         Err(error) => Err(error),
     };
     match listed {
         Ok(apps) => apps.names.into_iter().collect(),
         Err(error) => {
-            printer.note(&format!("Your apps cannot be listed: {error}"));
+            printer.note(&format!("Your apps cannot be listed: {}", error.reason()));
             Vec::new()
         }
     }
 }
 
 /// A secret that is there already stays, for drains use it.
-fn drain_secret(file: Option<&Path>) -> anyhow::Result<DrainSecret> {
+fn secret_at_hand(file: Option<&Path>) -> anyhow::Result<DrainSecret> {
     let Some(path) = file else {
         let is_set = environment("FRESHET_DRAIN_SECRET").is_some();
-        return Ok(if is_set { DrainSecret::Set } else { DrainSecret::Made(random_secret()) });
+        return Ok(if is_set { DrainSecret::Set } else { DrainSecret::Made(drain_secret::random()) });
     };
-    let path = path.to_owned();
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-    match made {
-        Ok(mut file) => {
-            let written = writeln!(file, "{}", random_secret().reveal()).and_then(|()| file.sync_all());
-            written.with_context(|| format!("the secret cannot be written to {}", path.display()))?;
-            Ok(DrainSecret::File { path, existed: false })
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(DrainSecret::File { path, existed: true }),
-        Err(error) => Err(error).with_context(|| format!("the secret cannot be written to {}", path.display())),
-    }
-}
-
-/// 32 characters that need no escape in a URL, with 122 bits of the system's own randomness in them.
-fn random_secret() -> Secret {
-    Secret::new(uuid::Uuid::new_v4().simple().to_string())
+    let existed = drain_secret::keep_in(path)?;
+    Ok(DrainSecret::File { path: path.to_owned(), existed })
 }
 
 /// Writes the file whole or not at all, and never in place of one that was not to be replaced.

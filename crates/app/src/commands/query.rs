@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use freshet_core::TableKind;
 use freshet_query::{Engine, QueryError};
 
 use crate::cli::{Global, QueryArgs};
@@ -60,7 +61,11 @@ pub(crate) fn helpful(error: QueryError) -> anyhow::Error {
                 .map(|known| format!("; did you mean {known}?"))
                 .unwrap_or_default();
             let list = if tables.is_empty() { "it has none yet: freshet import brings in the first".to_owned() } else { tables.join(", ") };
-            Failure::error(Exit::Failed, format!("{error}{hint}\n  tables: {list}"))
+            let fix = match freshet_tables::find(name).map(|table| table.kind) {
+                Some(TableKind::Platform) => "\n  `freshet sync` brings it in from Heroku".to_owned(),
+                _ => String::new(),
+            };
+            Failure::error(Exit::Failed, format!("{error}{hint}{fix}\n  tables: {list}"))
         }
         QueryError::Lake(_) | QueryError::NotReading | QueryError::Syntax(_) | QueryError::Statement(_) => anyhow::Error::new(error),
     }

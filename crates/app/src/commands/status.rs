@@ -1,7 +1,12 @@
 //! `freshet status`: is it running, what waits, how fresh is each table.
 
-use freshet_core::{Clock as _, Micros, SystemClock};
+mod runs;
+
+use std::sync::Arc;
+
+use freshet_core::{Clock as _, Micros, SystemClock, TableKind};
 use freshet_query::Engine;
+use freshet_tables::RUNS;
 use serde_json::{Value, json};
 
 use super::query::helpful;
@@ -13,6 +18,7 @@ use crate::exit::Exit;
 use crate::lake;
 use crate::output::{Printer, counted, grouped, left, right};
 use crate::when;
+use runs::{LastRun, last_run};
 
 /// The time over which rates are taken, in minutes.
 const RATE_MINUTES: u32 = 60;
@@ -34,7 +40,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings) -> anyhow::Result<
     let printer = Printer::new(global);
     let now = SystemClock.now();
     let report = Report::read(&global.data_dir, now);
-    let tables = freshness(global, settings, now).await?;
+    let (tables, run) = freshness(global, settings, now).await?;
     if !printer.is_text() {
         let list: Vec<_> = tables
             .iter()
@@ -44,7 +50,9 @@ pub(crate) async fn run(global: &Global, settings: &Settings) -> anyhow::Result<
             })
             .collect();
         let running = report.as_ref().map(|report| &report.0);
-        return printer.json(&json!({ "running": running, "tables": list })).map(|()| Exit::Ok);
+        return printer
+            .json(&json!({ "running": running, "last_run": run.as_ref().map(LastRun::json), "tables": list }))
+            .map(|()| Exit::Ok);
     }
     match &report {
         Some(Report(live)) => printer.line(&daemon_lines(live, now))?,
@@ -53,6 +61,9 @@ pub(crate) async fn run(global: &Global, settings: &Settings) -> anyhow::Result<
             global.data_dir.display(),
             lake::place(global, settings)
         ))?,
+    }
+    if let Some(run) = &run {
+        printer.line(&run.line(now))?;
     }
     let columns = [left("table"), right("rows"), left("latest row"), right("last commit"), right("rows in the last hour")];
     let row = |table: &Freshness| {
@@ -64,7 +75,16 @@ pub(crate) async fn run(global: &Global, settings: &Settings) -> anyhow::Result<
             grouped(table.recent_rows.unsigned_abs()),
         ]
     };
-    printer.table(&columns, tables.iter().map(row))?;
+    // Objects have no times of their own that would say how fresh they are; runs have.
+    let (objects, others): (Vec<&Freshness>, Vec<&Freshness>) =
+        tables.iter().partition(|table| freshet_tables::find(&table.table).is_some_and(|known| known.kind == TableKind::Platform));
+    printer.table(&columns, others.into_iter().map(row))?;
+    if !objects.is_empty() {
+        printer.note(&format!(
+            "and {} of the Platform API's objects; `freshet state show` has their streams",
+            counted(objects.len() as u64, "table")
+        ));
+    }
     Ok(Exit::Ok)
 }
 
@@ -94,8 +114,9 @@ fn daemon_lines(live: &Value, now: Micros) -> String {
     )
 }
 
-async fn freshness(global: &Global, settings: &Settings, now: Micros) -> anyhow::Result<Vec<Freshness>> {
+async fn freshness(global: &Global, settings: &Settings, now: Micros) -> anyhow::Result<(Vec<Freshness>, Option<LastRun>)> {
     let lake = lake::existing(global, settings)?;
+    let engine = Engine::new(Arc::clone(&lake)).await.map_err(helpful)?;
     let tables = describe_all(&lake).await?;
     let since = when::rfc3339(Micros(now.0 - i64::from(RATE_MINUTES) * 60_000_000));
     let mut recent = std::collections::BTreeMap::new();
@@ -103,13 +124,15 @@ async fn freshness(global: &Global, settings: &Settings, now: Micros) -> anyhow:
         let sql = format!(
             "SELECT arrow_cast(table_name, 'Utf8'), sum(rows) FROM _loads WHERE committed_at >= TIMESTAMP '{since}' GROUP BY table_name"
         );
-        let batches = Engine::new(lake).await.map_err(helpful)?.query(&sql).await.map_err(helpful)?.collect().await.map_err(helpful)?;
+        let batches = engine.query(&sql).await.map_err(helpful)?.collect().await.map_err(helpful)?;
         for batch in batches {
             use arrow_array::cast::AsArray as _;
             let (names, rows) = (batch.column(0).as_string::<i32>(), batch.column(1).as_primitive::<arrow_array::types::Int64Type>());
             recent.extend(names.iter().flatten().map(str::to_owned).zip(rows.values().iter().copied()));
         }
     }
+    let has_runs = tables.iter().any(|table| table.name == RUNS.name && table.rows != Some(0));
+    let run = if has_runs { last_run(&engine).await? } else { None };
     let freshness = |table: freshet_destinations::delta::TableInfo| Freshness {
         recent_rows: recent.get(&table.name).copied().unwrap_or_default(),
         last_ts: table.ts_range.map(|range| range.1),
@@ -117,5 +140,5 @@ async fn freshness(global: &Global, settings: &Settings, now: Micros) -> anyhow:
         committed_at: table.committed_at,
         table: table.name,
     };
-    Ok(tables.into_iter().map(freshness).collect())
+    Ok((tables.into_iter().map(freshness).collect(), run))
 }

@@ -56,14 +56,14 @@ pub(super) static KEYS: &[Key] = &[
         "heroku.token",
         Kind::Secret,
         "env:HEROKU_API_KEY",
-        "Token for Heroku's Platform API. Reading is enough: `heroku authorizations:create --scope read-protected`. Log drains need none.",
+        "Token for Heroku's Platform API. Reading is enough: `heroku authorizations:create --scope read-protected`. Verbs that a person runs take that of the Heroku CLI where there is none (`~/.netrc`). Log drains need none.",
     ),
     key("heroku.api_url", Kind::Text, "https://api.heroku.com", "Where the Platform API is. Tests and a fake Heroku point it elsewhere."),
     key(
         "heroku.apps",
         Kind::List,
         "",
-        "The apps that `freshet check` looks for, by name; `*` stands for any characters. Without this, all that the token can see. Log drains of every app are taken.",
+        "The apps that are looked after, by name: those whose streams are synced and that `freshet check` looks for; `*` stands for any characters. Without this, all that the token can see. Log drains of every app are taken.",
     ),
     key("destination.*.type", Kind::Text, "delta", "What kind of destination it is. `delta`: Delta Lake tables."),
     key("destination.*.url", Kind::Text, "./lake", "Where the tables lie: a folder with one table per subfolder."),
@@ -75,6 +75,13 @@ pub(super) static KEYS: &[Key] = &[
         "Password of the log drains (the user is `freshet`). Letters, digits, `-`, `_`, `.` and `~` only: Heroku does not decode others.",
     ),
     key("receive.drain_secret_old", Kind::Secret, "", "A second password that is accepted too, while drains move to a new one."),
+    key(
+        "receive.webhook_secret",
+        Kind::Secret,
+        "env:FRESHET_WEBHOOK_SECRET",
+        "The secret with which Heroku signs webhooks; `freshet webhooks add` tells Heroku. Without one, no webhook is received.",
+    ),
+    key("receive.webhook_secret_old", Kind::Secret, "", "A second secret that is accepted too, while webhooks move to a new one."),
     key(
         "receive.body_max",
         Kind::Bytes,
@@ -114,6 +121,13 @@ pub(super) static KEYS: &[Key] = &[
     key("maintenance.every", Kind::Duration, "10m", "How often `freshet run` looks for small files to merge and logs to check-point."),
     key("maintenance.min_files", Kind::Count, "8", "Small files that a past day must have before they are merged."),
     key("maintenance.target_bytes", Kind::Bytes, "128MiB", "Size that merged files aim at."),
+    key(
+        "schedule.default",
+        Kind::Text,
+        "every 15m",
+        "How often `freshet run` reads the objects of the Platform API, once there is a token: `every 15m`, `off`, or minute, hour, day, month, weekday and time zone as in `0 6 * * MON-FRI Europe/Berlin` (without a zone it is UTC). Streams that change rarely are read once a day all the same.",
+    ),
+    key("schedule.*", Kind::Text, "", "The same for one stream, such as `releases = \"every 5m\"`. `freshet sync --list` names them."),
     key("run.stop_within", Kind::Duration, "25s", "Time to finish after SIGTERM or SIGINT. Heroku kills a dyno after 30s."),
 ];
 
@@ -132,6 +146,7 @@ pub(crate) fn reference() -> String {
             let _ = write!(page, "\n## [{}]\n\n| key | value | default | meaning |\n|---|---|---|---|\n", table.replace('*', "NAME"));
         }
         let default = if key.default.is_empty() { "none".to_owned() } else { format!("`{}`", key.default) };
+        let name = if name == "*" { "STREAM" } else { name };
         let _ = writeln!(page, "| `{name}` | {} | {default} | {} |", key.kind.example(), key.about);
     }
     page
@@ -151,7 +166,8 @@ pub(crate) fn schema() -> Value {
             }
             node = slot;
         }
-        node["properties"][name] = match key.kind {
+        let slot = if name == "*" { &mut node["additionalProperties"] } else { &mut node["properties"][name] };
+        *slot = match key.kind {
             Kind::List => json!({ "type": "array", "items": { "type": "string" }, "description": key.about }),
             Kind::Count => json!({ "type": "integer", "description": key.about, "examples": [key.default] }),
             _ => json!({ "type": "string", "description": key.about, "examples": [key.default] }),

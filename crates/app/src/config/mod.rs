@@ -1,11 +1,14 @@
 //! Configuration in three lives: raw text with places, valid settings, and what `run` builds of them.
 
+mod cadence;
 mod keys;
+mod netrc;
 mod raw;
 mod settings;
 mod units;
 
+pub(crate) use cadence::Cadence;
 pub(crate) use keys::{reference, schema};
 pub(crate) use raw::Problem;
-pub(crate) use settings::{DEFAULT_FILE, Examination, Settings, examine, examine_text, load, web_address};
+pub(crate) use settings::{DEFAULT_FILE, Examination, ScheduleSettings, Settings, examine, examine_text, load};
 pub(crate) use units::{duration, format_bytes, format_duration};

@@ -1,13 +1,17 @@
 //! Valid settings: every value checked, nothing touched yet.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use freshet_core::Secret;
-use url::{Host, Url};
+use freshet_core::{Every, Secret, StreamDef};
+use freshet_sources::web::web_address;
+use freshet_tables::platform::{stream, streams};
 
+use super::cadence::Cadence;
 use super::keys::KEYS;
+use super::netrc;
 use super::raw::{Entry, Problem, matches, read};
 use super::units;
 use crate::exit::{Exit, Failure};
@@ -24,6 +28,11 @@ pub(crate) struct Settings {
     /// The drains' password, as written: `env:NAME`, `file:PATH` or itself.
     drain_secret: Secret,
     drain_secret_old: Option<Secret>,
+    /// What webhooks are signed with, as written.
+    webhook_secret: Secret,
+    webhook_secret_old: Option<Secret>,
+    /// Whether the file says where that is, so that it has to be there.
+    is_webhook_secret_written: bool,
     /// Bytes of a body that are kept.
     pub(crate) body_bytes_max: usize,
     /// Connections at once.
@@ -52,6 +61,35 @@ pub(crate) struct Settings {
     pub(crate) maintain_bytes_target: u64,
     /// Deadline of the shutdown.
     pub(crate) stop_within: Duration,
+    /// When streams of the Platform API are read.
+    pub(crate) schedule: ScheduleSettings,
+}
+
+/// When streams of the Platform API are read.
+#[derive(Clone, Debug)]
+pub(crate) struct ScheduleSettings {
+    default: Cadence,
+    daily: Cadence,
+    /// What is said of single streams.
+    of_stream: BTreeMap<String, Cadence>,
+}
+
+impl ScheduleSettings {
+    /// How often `stream` is read. The default is that of streams that are worth it.
+    #[must_use]
+    pub(crate) fn of(&self, stream: &StreamDef) -> &Cadence {
+        let usual = match stream.every {
+            Every::Often => &self.default,
+            Every::Daily => &self.daily,
+        };
+        self.of_stream.get(stream.name).unwrap_or(usual)
+    }
+
+    /// Whether anything is ever read.
+    #[must_use]
+    pub(crate) fn is_off(&self) -> bool {
+        streams().iter().all(|stream| matches!(self.of(stream), Cadence::Off))
+    }
 }
 
 /// How to reach the Platform API.
@@ -78,6 +116,9 @@ pub(crate) struct TlsSettings {
 
 /// What is read, and what `freshet init` writes, when no file is named.
 pub(crate) const DEFAULT_FILE: &str = "freshet.toml";
+
+/// How often streams are read that change rarely.
+const DAILY: Duration = Duration::from_secs(24 * 3600);
 
 /// The shortest dedupe window: Freshet promises an hour.
 const DEDUPE_WINDOW_MIN: Duration = Duration::from_secs(3600);
@@ -133,32 +174,6 @@ pub(crate) fn examine_text(source: &str) -> (Settings, Vec<Problem>) {
     (settings, problems)
 }
 
-/// The address in `text`, without a slash at its end, when it may be used: `https`, or `http` to this machine where the
-/// secrets that go there stay on it.
-///
-/// # Errors
-/// What it must be; the text itself may hold a password and is not repeated.
-pub(crate) fn web_address(text: &str) -> Result<String, String> {
-    let url = Url::parse(text).ok().filter(|url| url.has_host());
-    let url = url.ok_or_else(|| "must be an address such as \"https://logs.example.com\"".to_owned())?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("must not hold a user or a password: leave out what is before the `@`".to_owned());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("must end before `?` and `#`".to_owned());
-    }
-    let is_local = match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    if url.scheme() == "https" || (url.scheme() == "http" && is_local) {
-        return Ok(url.as_str().trim_end_matches('/').to_owned());
-    }
-    Err("must begin with https:// (http:// will do for this machine only): secrets travel there".to_owned())
-}
-
 impl HerokuSettings {
     /// The token, read from where the file says it is.
     ///
@@ -167,14 +182,65 @@ impl HerokuSettings {
     pub(crate) fn token(&self) -> Result<Secret, String> {
         resolve(&self.token)
     }
+
+    /// The same for verbs that a person runs: where the file says nothing and the variable is not set, the Heroku CLI's token.
+    ///
+    /// # Errors
+    /// Why there is none, in a few words.
+    pub(crate) fn token_or_that_of_cli(&self) -> Result<Secret, String> {
+        let is_default = KEYS.iter().any(|key| key.path == "heroku.token" && key.default == self.token.reveal());
+        match (self.token(), is_default) {
+            (Err(why), true) => self.token_of_cli().ok_or_else(|| format!("{why}, and the Heroku CLI is not logged in (~/.netrc)")),
+            (token, _) => token,
+        }
+    }
+
+    /// The token that the Heroku CLI keeps for the API's host.
+    fn token_of_cli(&self) -> Option<Secret> {
+        let host = self.api_url.split_once("://")?.1.split(['/', ':']).next()?;
+        netrc::password(&std::fs::read_to_string(netrc::path()?).ok()?, host)
+    }
 }
 
 impl Settings {
+    /// The secrets with which webhooks may be signed, the present one first, read from where the file says they are. None when
+    /// nothing was said about webhooks.
+    ///
+    /// # Errors
+    /// The file says where one is, and there it is not.
+    pub(crate) fn webhook_secrets(&self) -> anyhow::Result<Vec<Secret>> {
+        let mut secrets = Vec::new();
+        match resolve(&self.webhook_secret) {
+            Ok(secret) => secrets.push(secret),
+            Err(why) if self.is_webhook_secret_written => return Err(missing_webhook_secret(&why)),
+            Err(_) => {}
+        }
+        if let Some(old) = &self.webhook_secret_old {
+            secrets.push(resolve(old).map_err(|why| missing_webhook_secret(&why))?);
+        }
+        Ok(secrets)
+    }
+
+    /// The secret with which Heroku is to sign webhooks.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn webhook_secret(&self) -> anyhow::Result<Secret> {
+        resolve(&self.webhook_secret).map_err(|why| missing_webhook_secret(&why))
+    }
+
     /// The defaults, with commits as often as somebody watches.
     #[must_use]
     pub(crate) fn for_demo(drain_secret: &str) -> Self {
-        let (settings, _) = examine_text("");
+        // What is read of the real Heroku does not belong into a demo.
+        let (settings, _) = examine_text("[schedule]\ndefault = \"off\"\n");
         Self { drain_secret: Secret::new(drain_secret.to_owned()), load_age_max: Duration::from_secs(2), ..settings }
+    }
+
+    /// Whether there is a drain secret, good or bad.
+    #[must_use]
+    pub(crate) fn has_drain_secret(&self) -> bool {
+        resolve(&self.drain_secret).is_ok()
     }
 
     /// The accepted passwords, read from where the file says they are.
@@ -195,6 +261,16 @@ impl Settings {
             "the drain secret may hold only letters, digits, `-`, `_`, `.` and `~`: Heroku sends the password of a drain URL as written, and a `:` in it stops the drain",
         ))
     }
+}
+
+fn missing_webhook_secret(why: &str) -> anyhow::Error {
+    Failure::error(
+        Exit::BadConfig,
+        format!(
+            "there is no webhook secret: {why}\n  make one:  export FRESHET_WEBHOOK_SECRET=$(head -c 24 /dev/urandom | base64 | tr '+/' '-_')\n  \
+             or set `webhook_secret` under [receive] in freshet.toml"
+        ),
+    )
 }
 
 fn missing_secret(why: &str) -> anyhow::Error {
@@ -313,6 +389,9 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
         listen,
         drain_secret: Secret::new(values.text("receive.drain_secret")),
         drain_secret_old: values.optional("receive.drain_secret_old").map(Secret::new),
+        webhook_secret: Secret::new(values.text("receive.webhook_secret")),
+        webhook_secret_old: values.optional("receive.webhook_secret_old").map(Secret::new),
+        is_webhook_secret_written: values.is_written("receive.webhook_secret"),
         body_bytes_max: values.size("receive.body_max"),
         connections_max: values.count("receive.connections_max"),
         tls,
@@ -327,7 +406,28 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
         maintain_files_min: values.count("maintenance.min_files"),
         maintain_bytes_target: values.bytes("maintenance.target_bytes"),
         stop_within: values.duration("run.stop_within"),
+        schedule: schedule(values, problems),
     }
+}
+
+fn schedule(values: &Values, problems: &mut Vec<Problem>) -> ScheduleSettings {
+    let mut refuse = |place, message| problems.push(Problem { place, message });
+    let cadence = |key: &str, text: &str, place, refuse: &mut dyn FnMut(Option<(usize, usize)>, String)| {
+        Cadence::parse(text).map_err(|why| refuse(place, format!("`{key}` {why}"))).unwrap_or(Cadence::Off)
+    };
+    let default = cadence("schedule.default", &values.text("schedule.default"), values.place("schedule.default"), &mut refuse);
+    // Off is off for all.
+    let daily = if matches!(default, Cadence::Off) { Cadence::Off } else { Cadence::Every(DAILY) };
+    let mut of_stream = BTreeMap::new();
+    for entry in &values.entries {
+        let Some(name) = entry.path.strip_prefix("schedule.").filter(|name| *name != "default") else { continue };
+        let text = entry.texts.first().map_or("", String::as_str);
+        of_stream.insert(name.to_owned(), cadence(&entry.path, text, entry.place, &mut refuse));
+        if stream(name).is_none() {
+            refuse(entry.place, format!("`{}` names no stream; `freshet sync --list` names them all", entry.path));
+        }
+    }
+    ScheduleSettings { default, daily, of_stream }
 }
 
 fn tls(values: &Values, refuse: &mut impl FnMut(&str, String)) -> Option<TlsSettings> {
@@ -351,6 +451,26 @@ mod tests {
 
     fn problems_of(source: &str) -> Vec<String> {
         examine_text(source).1.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn webhooks_need_a_secret_only_where_one_was_named() {
+        let secrets = |source: &str| {
+            let secrets = examine_text(source).0.webhook_secrets();
+            secrets
+                .map(|secrets| secrets.iter().map(|secret| secret.reveal().to_owned()).collect::<Vec<_>>())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(secrets(""), Ok(vec![]));
+        assert_eq!(
+            secrets("[receive]\nwebhook_secret = \"new\"\nwebhook_secret_old = \"old\"\n"),
+            Ok(vec!["new".to_owned(), "old".to_owned()])
+        );
+        for named in ["webhook_secret = \"env:FRESHET_NO_SUCH\"", "webhook_secret_old = \"file:/no/such\""] {
+            let error = secrets(&format!("[receive]\n{named}\n")).unwrap_err();
+            assert!(error.contains("there is no webhook secret"), "{error}");
+        }
+        assert!(examine_text("").0.webhook_secret().is_err());
     }
 
     #[test]
@@ -394,26 +514,6 @@ mod tests {
 
     #[test]
     fn addresses_keep_secrets_to_themselves() {
-        fn check(text: &str, expected: Result<&str, &str>) {
-            match (web_address(text), expected) {
-                (Ok(address), Ok(wanted)) => assert_eq!(address, wanted, "{text}"),
-                (Err(why), Err(part)) => assert!(why.contains(part) && !why.contains("hunter2"), "{text}: {why}"),
-                (found, _) => panic!("{text}: {found:?}"),
-            }
-        }
-        check("https://logs.example.com/", Ok("https://logs.example.com"));
-        check("https://example.com/freshet/", Ok("https://example.com/freshet"));
-        check("http://127.0.0.1:8080", Ok("http://127.0.0.1:8080"));
-        check("http://[::1]:8080", Ok("http://[::1]:8080"));
-        check("http://localhost:8080", Ok("http://localhost:8080"));
-        check("http://logs.example.com", Err("https://"));
-        check("http://localhost.example.com", Err("https://"));
-        check("ftp://127.0.0.1", Err("https://"));
-        check("logs.example.com", Err("an address such as"));
-        check("https:", Err("an address such as"));
-        check("", Err("an address such as"));
-        check("https://freshet:hunter2@logs.example.com", Err("before the `@`"));
-        check("https://logs.example.com/?key=hunter2", Err("must end before"));
         let problems =
             problems_of("[receive]\npublic_url = \"https://freshet:hunter2@x.example\"\n[heroku]\napi_url = \"http://x.example\"\n");
         assert!(problems.len() == 2 && !problems.concat().contains("hunter2"), "{problems:?}");

@@ -12,6 +12,7 @@ use super::live::Snapshot;
 enum Metric {
     DrainRequests,
     DrainBodyBytes,
+    WebhookRequests,
     DrainDiscardedBytes,
     DrainConnections,
     DrainListenerOpen,
@@ -46,6 +47,7 @@ impl Metric {
         match self {
             Self::DrainRequests => ("freshet_drain_requests_total", "counter", "Drain requests by outcome"),
             Self::DrainBodyBytes => ("freshet_drain_body_bytes_total", "counter", "Bytes of stored bodies, unpacked"),
+            Self::WebhookRequests => ("freshet_webhook_requests_total", "counter", "Webhook deliveries by outcome"),
             Self::DrainDiscardedBytes => ("freshet_drain_discarded_bytes_total", "counter", "Bytes beyond receive.body_max, thrown away"),
             Self::DrainConnections => ("freshet_drain_connections", "gauge", "Open connections"),
             Self::DrainListenerOpen => ("freshet_drain_listener_open", "gauge", "1 while connections are accepted"),
@@ -121,6 +123,8 @@ impl Page {
         ];
         self.each(Metric::DrainRequests, "outcome", outcomes.map(|(outcome, count)| (outcome, count as f64)));
         self.one(Metric::DrainBodyBytes, drain.body_bytes as f64);
+        let outcomes = [("stored", drain.webhooks_stored), ("repeated", drain.webhooks_repeated), ("refused", drain.webhooks_refused)];
+        self.each(Metric::WebhookRequests, "outcome", outcomes.map(|(outcome, count)| (outcome, count as f64)));
         self.one(Metric::DrainDiscardedBytes, drain.discarded_bytes as f64);
         self.one(Metric::DrainConnections, drain.connections_open as f64);
         self.one(Metric::DrainListenerOpen, f64::from(u8::from(drain.listener_open)));

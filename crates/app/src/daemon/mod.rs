@@ -5,6 +5,7 @@ mod maintenance;
 mod metrics;
 mod pages;
 mod pipeline;
+mod schedule;
 
 pub(crate) use live::{Live, Report, Snapshot};
-pub(crate) use pipeline::{Pipeline, Stopped};
+pub(crate) use pipeline::{Pipeline, Stopped, loader, open_spool};

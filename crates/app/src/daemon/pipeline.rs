@@ -9,6 +9,7 @@ use freshet_core::{Clock, Destination, Inbox, Source as _, SourceError, SystemCl
 use freshet_destinations::delta::{CompactionOptions, Lake};
 use freshet_load::{Committer, PackageLimits, Retry, SpoolLoader, tell_of_closures};
 use freshet_sources::drain::{DrainLimits, DrainOptions, DrainReceiver, DrainStats, TlsFiles};
+use freshet_sources::platform::{Api, ApiOptions};
 use freshet_spool::{Spool, SpoolError, SpoolOptions};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
@@ -16,8 +17,10 @@ use tracing::{info, warn};
 
 use super::maintenance::maintain;
 use super::pages::pages;
+use super::schedule::Schedule;
 use super::{Live, Report};
 use crate::config::Settings;
+use crate::due::Due;
 use crate::exit::{Exit, Failure};
 use crate::lake;
 
@@ -30,7 +33,7 @@ pub(crate) struct Pipeline {
     end: watch::Sender<bool>,
     receiving: JoinHandle<Result<(), SourceError>>,
     loading: JoinHandle<()>,
-    helpers: [JoinHandle<()>; 3],
+    helpers: Vec<JoinHandle<()>>,
 }
 
 /// How a daemon stopped.
@@ -50,7 +53,8 @@ impl Pipeline {
     pub(crate) async fn start(settings: &Settings, listen: SocketAddr, place: &str, data_dir: &Path) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         // Everything that can be wrong with the settings is found before anything is made on disk.
-        let drain = drain_options(settings, listen)?;
+        let due = Due::default();
+        let drain = drain_options(settings, listen, &due)?;
         let lake = lake::open(place)?;
         let spool = Arc::new(open_spool(data_dir, settings, &clock)?);
         let loader = loader(settings, &lake, &spool, &clock, place).await?;
@@ -68,11 +72,12 @@ impl Pipeline {
         let receiving = tokio::spawn(async move { receiver.run(inbox, Box::pin(when_set(stopped))).await });
         let (end, ending) = watch::channel(false);
         let loading = tokio::spawn(async move { loader.run(ending).await });
-        let helpers = [
-            tokio::spawn(maintain(lake, compaction(settings), settings.maintain_every)),
+        let mut helpers = vec![
+            tokio::spawn(maintain(Arc::clone(&lake), compaction(settings), settings.maintain_every)),
             tokio::spawn(tell_of_closures(spool, clock)),
             tokio::spawn(live.clone().report(data_dir.to_owned())),
         ];
+        helpers.extend(schedule(settings, lake, data_dir, due)?.map(|schedule| tokio::spawn(schedule.run())));
         Ok(Self { live, address, data_dir: data_dir.to_owned(), stop, end, receiving, loading, helpers })
     }
 
@@ -133,10 +138,13 @@ impl Drop for Gone<'_> {
     }
 }
 
-fn drain_options(settings: &Settings, listen: SocketAddr) -> anyhow::Result<DrainOptions> {
+fn drain_options(settings: &Settings, listen: SocketAddr, due: &Due) -> anyhow::Result<DrainOptions> {
+    let due = due.clone();
     Ok(DrainOptions {
         listen,
         secrets: settings.drain_secrets()?,
+        webhook_secrets: settings.webhook_secrets()?,
+        told: Some(Arc::new(move |resource| due.tell(resource))),
         tls: settings.tls.as_ref().map(|tls| TlsFiles { certificate: tls.certificate.clone(), key: tls.key.clone() }),
         limits: DrainLimits {
             connections_max: settings.connections_max,
@@ -146,7 +154,11 @@ fn drain_options(settings: &Settings, listen: SocketAddr) -> anyhow::Result<Drai
     })
 }
 
-fn open_spool(data_dir: &Path, settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Spool> {
+/// The spool below `data_dir`, made where there is none.
+///
+/// # Errors
+/// Another process has it, or the disk refuses.
+pub(crate) fn open_spool(data_dir: &Path, settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Spool> {
     std::fs::create_dir_all(data_dir).with_context(|| format!("the data directory {} cannot be made", data_dir.display()))?;
     let options = SpoolOptions {
         max_bytes: settings.spool_bytes_max,
@@ -165,8 +177,11 @@ fn open_spool(data_dir: &Path, settings: &Settings, clock: &Arc<dyn Clock>) -> a
     Ok(spool)
 }
 
-/// The loader, after the lake has shown that it can be written.
-async fn loader(
+/// The loader of `spool` into the lake at `place`, after that has shown that it can be written.
+///
+/// # Errors
+/// It cannot.
+pub(crate) async fn loader(
     settings: &Settings,
     lake: &Arc<Lake>,
     spool: &Arc<Spool>,
@@ -184,6 +199,24 @@ async fn loader(
     };
     with(Retry::SOON).begin().await.with_context(|| format!("the lake {place} cannot be used"))?;
     Ok(with(Retry::FOR_EVER))
+}
+
+/// What keeps the objects of the Platform API current, if that is wanted and there is a token.
+fn schedule(settings: &Settings, lake: Arc<Lake>, data_dir: &Path, hints: Due) -> anyhow::Result<Option<Schedule>> {
+    if settings.schedule.is_off() {
+        return Ok(None);
+    }
+    let token = match settings.heroku.token() {
+        Ok(token) => token,
+        Err(why) => {
+            info!(why, "objects of the platform api are not read, there is no token");
+            return Ok(None);
+        }
+    };
+    let api = Api::new(ApiOptions::new(&settings.heroku.api_url, Some(token)))?;
+    let lateness = (uuid::Uuid::new_v4().as_u128() % 1_000) as f64 / 1_000.0;
+    let (data_dir, apps, settings) = (data_dir.to_owned(), settings.heroku.apps.clone(), settings.schedule.clone());
+    Ok(Some(Schedule { api, lake, data_dir, apps, settings, hints, lateness }))
 }
 
 fn compaction(settings: &Settings) -> CompactionOptions {

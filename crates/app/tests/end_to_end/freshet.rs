@@ -82,6 +82,7 @@ impl Place {
             }
         }
         command.current_dir(&self.root).env("FRESHET_LAKE", self.lake()).env("FRESHET_DATA_DIR", self.path("data"));
+        command.env("NETRC", self.path("netrc"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     }
 

@@ -5,12 +5,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, missing_docs)]
 
+mod audit;
 mod chance;
 mod check;
 mod daemon;
 mod demo;
 mod drain_protocol;
+mod drains;
 mod freshet;
+mod heroku;
 mod http;
 mod import_faults;
 mod import_files;
@@ -22,7 +25,10 @@ mod run_faults;
 mod run_kills;
 mod senders;
 mod small_disk;
+mod sync;
+mod tail;
 mod terminal;
 mod under_fire;
 mod upkeep;
 mod verbs;
+mod webhooks;

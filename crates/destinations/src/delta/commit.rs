@@ -144,7 +144,7 @@ impl Lake {
 }
 
 /// Stores encoded files below the table's root.
-async fn put_files(table: &DeltaTable, files: &[EncodedFile]) -> DeltaResult<()> {
+pub(super) async fn put_files(table: &DeltaTable, files: &[EncodedFile]) -> DeltaResult<()> {
     let store = table.object_store();
     let mut writes = Vec::with_capacity(files.len());
     for file in files {

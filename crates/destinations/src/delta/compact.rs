@@ -16,7 +16,9 @@ use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError};
 use freshet_core::{DestinationError, Micros};
 use serde_json::json;
 
-use self::plan::{Group, plan};
+pub(super) use self::merge::rows_of;
+use self::plan::plan;
+pub(super) use self::plan::{Group, Partition, SmallFile, arrow_schema};
 use super::encode::Encoder;
 use super::failure::failure;
 use super::lake::{Lake, OpenTable};
@@ -111,7 +113,7 @@ impl Lake {
                 report.add(&group, group.bytes());
                 continue;
             }
-            let adds = self.merge(&table, &group).await.map_err(failed)?;
+            let adds = self.rewrite(&table, &group).await.map_err(failed)?;
             let (rows, bytes) = (rows_in(&adds), adds.iter().map(|add| u64::try_from(add.size).unwrap_or_default()).sum());
             if rows != Some(group.rows()) {
                 let problem = format!("merging files of table {name} made {rows:?} rows of {}; nothing was committed", group.rows());
@@ -129,10 +131,10 @@ impl Lake {
     }
 
     /// Writes the file that is to replace `group`.
-    async fn merge(&self, table: &DeltaTable, group: &Group) -> DeltaResult<Vec<Add>> {
+    async fn rewrite(&self, table: &DeltaTable, group: &Group) -> DeltaResult<Vec<Add>> {
         let partitions = table.snapshot()?.metadata().partition_columns().to_vec();
-        let encoder = Encoder::new(&plan::arrow_schema(table)?, partitions, &self.options.created_by);
-        let rows = merge::rows_of(table.object_store(), group, encoder.schema());
+        let encoder = Encoder::new(&arrow_schema(table)?, partitions, &self.options.created_by);
+        let rows = rows_of(table.object_store(), group, encoder.schema());
         let adds = encoder.encode_to(table.object_store(), rows).await?;
         Ok(adds.into_iter().map(|add| Add { data_change: false, ..add }).collect())
     }

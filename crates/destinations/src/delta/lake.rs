@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use deltalake_core::checkpoints::{cleanup_metadata, create_checkpoint};
 use deltalake_core::{DeltaResult, DeltaTable, DeltaTableBuilder, DeltaTableError};
-use freshet_core::{Clock, CommitOutcome, Committed, Destination, DestinationError, Package, Position, ShardId, SystemClock, TableDef};
+use freshet_core::{
+    Clock, CommitOutcome, Committed, Destination, DestinationError, Merge, Merged, Package, Position, ShardId, SystemClock, TableDef,
+};
 use futures::StreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -269,6 +271,11 @@ impl Destination for Lake {
 
     async fn commit(&self, package: &Package) -> Result<CommitOutcome, DestinationError> {
         self.commit_package(package).await
+    }
+
+    async fn merge(&self, merge: &Merge) -> Result<Merged, DestinationError> {
+        // The lake's own method, which does it.
+        self.merge(merge).await
     }
 
     async fn history(&self, table: &'static TableDef, after: Option<i64>) -> Result<Vec<Committed>, DestinationError> {

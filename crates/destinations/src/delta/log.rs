@@ -1,7 +1,7 @@
 //! Reading a table's log ourselves, for the two things that the snapshot does not hold: where every shard stands, and
 //! what each of our commits said about itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -69,6 +69,12 @@ impl Positions {
     /// Where `shard` stands, if the table knows it.
     pub(super) fn of(&self, shard: &ShardId) -> Option<Position> {
         self.of_shard.get(shard.as_str()).and_then(|&version| Position::try_from(version).ok())
+    }
+
+    /// Every shard that begins with `prefix`, and where it stands.
+    pub(super) fn below(&self, prefix: &str) -> BTreeMap<String, Position> {
+        let known = self.of_shard.iter().filter(|(shard, _)| shard.starts_with(prefix));
+        known.filter_map(|(shard, &version)| Some((shard.clone(), Position::try_from(version).ok()?))).collect()
     }
 
     async fn replay(&mut self, store: &dyn ObjectStore, first: u64, last: u64) -> DeltaResult<()> {

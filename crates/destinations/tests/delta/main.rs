@@ -10,6 +10,7 @@ mod faults;
 mod faulty;
 mod lint;
 mod maintenance;
+mod objects;
 mod probe;
 mod refusals;
 

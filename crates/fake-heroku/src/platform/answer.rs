@@ -33,6 +33,12 @@ impl Answer {
         Self { status, headers, body: body.into_bytes() }
     }
 
+    /// A packed file.
+    pub(super) fn file(body: Vec<u8>) -> Self {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/gzip"))]);
+        Self { status: StatusCode::OK, headers, body }
+    }
+
     /// An error, as Heroku words it.
     pub(super) fn refused(refusal: &Refusal) -> Self {
         let mut body = json!({ "id": refusal.id, "message": refusal.message });

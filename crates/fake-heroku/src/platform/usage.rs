@@ -1,20 +1,28 @@
 //! What is counted, not stored: usage by day and month, and the audit trail.
 
 use std::borrow::Cow;
+use std::io::Write as _;
 
-use hyper::StatusCode;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hyper::header::AUTHORIZATION;
 use jiff::civil::Date;
 use jiff::{Span, Timestamp, Zoned, tz::TimeZone};
+use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::lists::{Listed, last, resolve};
 use super::route::Call;
 use crate::catalogue::api_time;
+use crate::http::Request;
 use crate::world::{Chance, Entry, Refusal, World};
 
 /// Where the archives of the audit trail lie.
 pub(super) const ARCHIVES_PATH: &str = "/audit-trail-archives/";
+
+/// What an archive's address ends with, before the signature.
+const SIGNED: &str = "X-Amz-Signature=";
 
 /// The most days or months of one answer.
 const SPANS_MAX: usize = 400;
@@ -224,21 +232,30 @@ pub(super) fn archive(world: &World, call: &Call<'_>) -> Result<Value, Refusal> 
 }
 
 fn archive_row(world: &World, base_url: &str, account: &str, month: Date) -> Value {
-    let text = archive_text(world, account, month);
+    let (file, path) = (archive_bytes(world, account, month), format!("{account}/{}", month.strftime("%Y/%m")));
     let made = month.saturating_add(Span::new().months(1));
     json!({
-        "year": month.year(), "month": month.strftime("%m").to_string(), "size": text.len(), "created_at": format!("{made}T00:10:00Z"),
-        "url": format!("{base_url}{ARCHIVES_PATH}{account}/{}", month.strftime("%Y/%m")),
-        "checksum": format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes())),
+        "year": month.year(), "month": month.strftime("%m").to_string(), "size": file.len(), "created_at": format!("{made}T00:10:00Z"),
+        "url": format!("{base_url}{ARCHIVES_PATH}{path}?{SIGNED}{}", signature_of(&path)),
+        // Which kind Heroku's is, it does not say.
+        "checksum": hex(digest(&SHA256, &file).as_ref()),
     })
 }
 
-/// The file of an archive: `ACCOUNT/YEAR/MONTH`.
-pub(super) fn archive_file(world: &World, path: &str) -> Result<Answer, Refusal> {
+/// The file of an archive: `ACCOUNT/YEAR/MONTH`. As where Heroku keeps its files, the signature alone opens it, and whoever brings a
+/// token besides is turned away.
+pub(super) fn archive_file(world: &World, path: &str, request: &Request) -> Result<Answer, Refusal> {
+    let is_signed = request.uri().query().and_then(|query| query.strip_prefix(SIGNED)).is_some_and(|signed| signed == signature_of(path));
+    if request.headers().get(AUTHORIZATION).is_some_and(|token| !token.is_empty()) {
+        return Err(super::refusal(400, "bad_request", "Only one way to be let in is allowed: the signature or a header."));
+    }
+    if !is_signed {
+        return Err(super::refusal(403, "forbidden", "The signature is not that of this address."));
+    }
     let (account, month) = path.split_once('/').ok_or_else(super::no_route)?;
     let month = date_of(&month.replace('/', "-"))?;
     world.objects().get("enterprise-account", account).ok_or_else(|| Refusal::not_found("archive"))?;
-    Ok(Answer::text(StatusCode::OK, archive_text(world, account, month)))
+    Ok(Answer::file(archive_bytes(world, account, month)))
 }
 
 /// The archive of a month. Its entries are not in order of time, as Heroku's are not.
@@ -246,6 +263,23 @@ fn archive_text(world: &World, account: &str, month: Date) -> String {
     let mut entries = trail(world, account, |date| date.first_of_month() == month);
     entries.sort_by(|left, right| left["id"].as_str().cmp(&right["id"].as_str()));
     json!({ "entries": entries }).to_string()
+}
+
+/// The same, packed.
+fn archive_bytes(world: &World, account: &str, month: Date) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    // Writing to memory does not fail.
+    let written = packed.write_all(archive_text(world, account, month).as_bytes());
+    written.and_then(|()| packed.finish()).unwrap_or_default()
+}
+
+/// What opens one archive and no other.
+fn signature_of(path: &str) -> String {
+    hex(digest(&SHA256, format!("archive {path}").as_bytes()).as_ref())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn zoned(moment: Timestamp) -> Zoned {

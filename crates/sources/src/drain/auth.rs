@@ -7,7 +7,7 @@ use hyper::header::HeaderValue;
 use subtle::{Choice, ConstantTimeEq};
 
 /// The user name in every drain URL.
-const USER: &str = "freshet";
+pub const USER: &str = "freshet";
 
 /// `freshet:` and the secret, in bytes.
 const CREDENTIAL_BYTES_MAX: usize = 264;
@@ -78,6 +78,16 @@ impl Credential {
     }
 }
 
+/// Whether `offered` is `secret`. How long it takes tells nothing about the secret.
+#[must_use]
+pub fn is_secret(secret: &Secret, offered: &str) -> bool {
+    let whole = format!("{USER}:{offered}");
+    match (Credential::of_secret(secret), Credential::of_bytes(whole.as_bytes())) {
+        (Ok(secret), Some(offered)) => secret.ct_eq(&offered).into(),
+        _ => false,
+    }
+}
+
 /// The credential in a header of the form `Basic BASE64`, or nothing when it has no such form.
 fn offered(header: &[u8]) -> Option<Credential> {
     let (scheme, encoded) = header.split_at_checked(6)?;
@@ -116,6 +126,16 @@ mod tests {
         for malformed in ["", "Basic", "Basic ", "Basic %%%", "Bearer old-one", "freshet:old-one"] {
             check(Some(malformed), false);
         }
+    }
+
+    #[test]
+    fn a_secret_is_the_same_or_not() {
+        let secret = Secret::new("new.one_~9".into());
+        assert!(is_secret(&secret, "new.one_~9"));
+        for other in ["", "new.one_~", "new.one_~99", "new.one_~9\0", &"x".repeat(1000)] {
+            assert!(!is_secret(&secret, other), "{other}");
+        }
+        assert!(!is_secret(&Secret::new(String::new()), ""));
     }
 
     #[test]

@@ -19,23 +19,25 @@ use super::connection::{Phase, Progress};
 use super::envelope::Envelope;
 use super::route::{Page, Pages, Route};
 use super::stats::{DrainStats, count};
+use super::webhooks::Webhooks;
 
-/// Bytes of an unauthorised body that are read, so that the sender gets to see its 401 instead of a reset connection.
-const UNAUTHORIZED_BODY_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a body without its secret that are read, so that the sender gets to see its 401 instead of a reset connection.
+pub(super) const REFUSED_BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// What leaves for the sender.
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
 
 /// Answers the requests of all connections.
 pub(super) struct Requests {
-    inbox: Arc<dyn Inbox>,
+    pub(super) inbox: Arc<dyn Inbox>,
     credentials: Arc<Credentials>,
-    clock: Arc<dyn Clock>,
-    stats: Arc<DrainStats>,
+    pub(super) webhooks: Arc<Webhooks>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stats: Arc<DrainStats>,
     pages: Pages,
     body_bytes_max: u32,
     /// One permit per byte that bodies may occupy at one time.
-    body_room: Semaphore,
+    pub(super) body_room: Semaphore,
 }
 
 /// Why a request gets no answer. Its connection closes, and Logplex tries again.
@@ -53,6 +55,7 @@ impl Requests {
     pub(super) fn new(
         inbox: Arc<dyn Inbox>,
         credentials: Arc<Credentials>,
+        webhooks: Arc<Webhooks>,
         clock: Arc<dyn Clock>,
         stats: Arc<DrainStats>,
         pages: Pages,
@@ -61,7 +64,7 @@ impl Requests {
         // A packed body takes the room of two, and must fit.
         let two_bodies = 2 * limits.body_bytes_max as usize;
         let room = limits.bodies_bytes_max.clamp(two_bodies, Semaphore::MAX_PERMITS);
-        Self { inbox, credentials, clock, stats, pages, body_bytes_max: limits.body_bytes_max, body_room: Semaphore::new(room) }
+        Self { inbox, credentials, webhooks, clock, stats, pages, body_bytes_max: limits.body_bytes_max, body_room: Semaphore::new(room) }
     }
 
     /// Answers one request, or does not: see [`Aborted`].
@@ -70,6 +73,12 @@ impl Requests {
             Route::Drain { app } => {
                 let unanswered = Unanswered(&self.stats);
                 let answer = self.frame(app, request, progress).await?;
+                unanswered.answered();
+                Ok(answer)
+            }
+            Route::Webhook { name } => {
+                let unanswered = Unanswered(&self.stats);
+                let answer = self.webhook(name, request, progress).await?;
                 unanswered.answered();
                 Ok(answer)
             }
@@ -83,7 +92,7 @@ impl Requests {
         let received_at = self.clock.now();
         let (head, body) = request.into_parts();
         if !self.credentials.admit(head.headers.get(AUTHORIZATION)) {
-            let read = body::discard(body, UNAUTHORIZED_BODY_BYTES_MAX).await?;
+            let read = body::discard(body, REFUSED_BODY_BYTES_MAX).await?;
             return Ok(self.unauthorized(&app, read));
         }
         let envelope = Envelope::read(&head.headers);
@@ -173,7 +182,7 @@ impl Requests {
         if is_worth_a_line(misdirected) {
             warn!(misdirected, status = status.as_u16(), "request for a path or method that is not served");
         }
-        let mut answer = text(status, "nothing is served here: log drains go to POST /drain/{app}\n");
+        let mut answer = text(status, "nothing is served here: log drains go to POST /drain/{app}, webhooks to POST /webhooks/{name}\n");
         if status == StatusCode::METHOD_NOT_ALLOWED {
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         }
@@ -197,11 +206,11 @@ impl Drop for Unanswered<'_> {
 }
 
 /// The 1st, 2nd, 4th, 8th … time: a stranger who keeps knocking cannot fill the log.
-fn is_worth_a_line(times: u64) -> bool {
+pub(super) fn is_worth_a_line(times: u64) -> bool {
     times.is_power_of_two()
 }
 
-fn text(status: StatusCode, body: &'static str) -> Answer {
+pub(super) fn text(status: StatusCode, body: &'static str) -> Answer {
     page(Page { status: status.as_u16(), content_type: "text/plain; charset=utf-8", body: Bytes::from_static(body.as_bytes()) })
 }
 

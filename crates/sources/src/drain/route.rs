@@ -30,9 +30,14 @@ pub(super) enum Route<'a> {
         /// The app's name, percent-decoded.
         app: String,
     },
+    /// `POST /webhooks/{name}`.
+    Webhook {
+        /// The name, percent-decoded: by custom the app's.
+        name: String,
+    },
     /// A `GET` or `HEAD` of something else.
     Page(&'a str),
-    /// `/drain/{app}` with another method than `POST`.
+    /// `/drain/{app}` or `/webhooks/{name}` with another method than `POST`.
     NotPosted,
     /// Nothing of ours.
     Unknown,
@@ -40,11 +45,13 @@ pub(super) enum Route<'a> {
 
 impl<'a> Route<'a> {
     pub(super) fn of(method: &Method, path: &'a str) -> Self {
-        match path.strip_prefix("/drain/") {
-            Some(_) if method != Method::POST => Self::NotPosted,
-            Some(app) => app_name(app).map_or(Self::Unknown, |app| Self::Drain { app }),
-            None if method == Method::GET || method == Method::HEAD => Self::Page(path),
-            None => Self::Unknown,
+        let is_post = method == Method::POST;
+        match (path.strip_prefix("/drain/"), path.strip_prefix("/webhooks/")) {
+            (Some(_), _) | (_, Some(_)) if !is_post => Self::NotPosted,
+            (Some(app), _) => app_name(app).map_or(Self::Unknown, |app| Self::Drain { app }),
+            (_, Some(name)) => app_name(name).map_or(Self::Unknown, |name| Self::Webhook { name }),
+            _ if method == Method::GET || method == Method::HEAD => Self::Page(path),
+            _ => Self::Unknown,
         }
     }
 }
@@ -107,6 +114,11 @@ mod tests {
             check(Method::POST, unknown, Route::Unknown);
         }
         check(Method::POST, &format!("/drain/{}", "a".repeat(129)), Route::Unknown);
+        check(Method::POST, "/webhooks/my%20shop/", Route::Webhook { name: "my shop".to_owned() });
+        for unknown in ["/webhooks", "/webhooks/", "/webhooks/a/b", "/webhooks/%0a"] {
+            check(Method::POST, unknown, Route::Unknown);
+        }
+        check(Method::GET, "/webhooks/shop", Route::NotPosted);
         check(Method::GET, "/drain/shop", Route::NotPosted);
         check(Method::PUT, "/drain/shop", Route::NotPosted);
         check(Method::GET, "/healthz", Route::Page("/healthz"));

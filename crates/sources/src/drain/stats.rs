@@ -14,6 +14,9 @@ pub struct DrainStats {
     pub(super) unauthorized: AtomicU64,
     pub(super) misdirected: AtomicU64,
     pub(super) aborted: AtomicU64,
+    pub(super) webhooks_stored: AtomicU64,
+    pub(super) webhooks_repeated: AtomicU64,
+    pub(super) webhooks_refused: AtomicU64,
     pub(super) body_bytes: AtomicU64,
     pub(super) discarded_bytes: AtomicU64,
     pub(super) connections: AtomicU64,
@@ -38,8 +41,14 @@ pub struct DrainSnapshot {
     pub unauthorized: u64,
     /// Requests answered 404 or 405.
     pub misdirected: u64,
-    /// Frames not kept, their connection closed without an answer: the sender left, was too slow, or the inbox failed.
+    /// Frames and webhooks not kept, their connection closed without an answer: the sender left, was too slow, or the inbox failed.
     pub aborted: u64,
+    /// Webhook deliveries stored and acknowledged.
+    pub webhooks_stored: u64,
+    /// Webhook deliveries acknowledged because their event had been stored before.
+    pub webhooks_repeated: u64,
+    /// Webhook deliveries refused: 401 without the right signature, 404 without a secret to check it by, 413 when too long.
+    pub webhooks_refused: u64,
     /// Bytes of the stored bodies, unpacked.
     pub body_bytes: u64,
     /// Bytes thrown away because their body was over the limit.
@@ -73,6 +82,9 @@ impl DrainStats {
             unauthorized: self.unauthorized.load(Relaxed),
             misdirected: self.misdirected.load(Relaxed),
             aborted: self.aborted.load(Relaxed),
+            webhooks_stored: self.webhooks_stored.load(Relaxed),
+            webhooks_repeated: self.webhooks_repeated.load(Relaxed),
+            webhooks_refused: self.webhooks_refused.load(Relaxed),
             body_bytes: self.body_bytes.load(Relaxed),
             discarded_bytes: self.discarded_bytes.load(Relaxed),
             connections: self.connections.load(Relaxed),

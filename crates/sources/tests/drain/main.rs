@@ -9,3 +9,4 @@ mod listener;
 mod pages;
 mod scripted;
 mod tls;
+mod webhooks;

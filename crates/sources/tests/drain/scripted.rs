@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use freshet_core::{Clock, Inbox, InboxError, Micros, Payload, Receipt, Secret, Source, SourceError};
+use freshet_core::{Clock, Inbox, InboxError, Micros, Payload, Receipt, Secret, Source, SourceError, SourceKind};
 use freshet_sources::drain::{DrainLimits, DrainOptions, DrainReceiver, DrainStats, Page, TlsFiles};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+
+/// With which webhooks are signed.
+pub(crate) const WEBHOOK_SECRET: &str = "open sesame";
 
 pub(crate) struct ScriptedInbox {
     stored: Mutex<Vec<Payload>>,
@@ -58,7 +61,10 @@ impl ScriptedInbox {
 
     fn keep(&self, payload: Payload) -> Receipt {
         let mut stored = self.stored.lock().unwrap();
-        let key = |payload: &Payload| payload.drain_token.clone().zip(payload.frame_id.clone());
+        let key = |payload: &Payload| match payload.source {
+            SourceKind::Webhook => payload.frame_id.clone().map(|id| (String::new(), id)),
+            _ => payload.drain_token.clone().zip(payload.frame_id.clone()),
+        };
         if key(&payload).is_some() && stored.iter().any(|other| key(other) == key(&payload)) {
             return Receipt::Repeated;
         }
@@ -119,7 +125,8 @@ pub(crate) fn limits() -> DrainLimits {
 
 pub(crate) fn options(limits: DrainLimits, tls: Option<TlsFiles>) -> DrainOptions {
     let secrets = vec![Secret::new("old-secret".into()), Secret::new("s3cret".into())];
-    DrainOptions { listen: "127.0.0.1:0".parse().unwrap(), secrets, tls, limits }
+    let webhook_secrets = vec![Secret::new("older".into()), Secret::new(WEBHOOK_SECRET.into())];
+    DrainOptions { listen: "127.0.0.1:0".parse().unwrap(), secrets, webhook_secrets, told: None, tls, limits }
 }
 
 fn page(path: &str) -> Option<Page> {

@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
+use freshet_sources::web::{Answer, Peer, Trouble};
+
 use super::Subject;
 use super::finding::Finding;
-use crate::web::{self, Answer, Peer, Trouble};
+use crate::web;
 
 /// What `/healthz` says.
 const HEALTHY: &[u8] = b"ok\n";
@@ -29,7 +31,7 @@ pub(super) async fn probe(subject: &Subject, is_running: bool) -> Finding {
         Err(trouble) => return unreachable(name, url, &trouble, is_running),
     };
     let begun = Instant::now();
-    let answer = match web::send(client.get(format!("{url}/healthz"))).await {
+    let answer = match client.send(client.get(format!("{url}/healthz"))).await {
         Ok(answer) => answer,
         Err(trouble) => return unreachable(name, url, &trouble, is_running),
     };
@@ -46,7 +48,7 @@ pub(super) async fn probe(subject: &Subject, is_running: bool) -> Finding {
         .header("content-type", "application/logplex-1")
         .header("logplex-msg-count", "0")
         .body(Vec::new());
-    match web::send(frame).await {
+    match client.send(frame).await {
         Ok(answer) if (200..300).contains(&answer.status) => {
             Finding::good(name, format!("{url} leads to a Freshet that takes drains with this secret ({took_ms} ms)"))
         }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use freshet_sources::platform::{Api, ApiError};
+use freshet_sources::web::{Answer, Trouble};
 use serde_json::Value;
 
 use super::finding::Finding;
 use super::{Subject, bounded};
 use crate::config::format_duration;
 use crate::exit::Exit;
-use crate::heroku_api::{ApiError, HerokuApi, fits};
+use crate::heroku_api::{api_for_a_person, fits, visible_apps};
 use crate::output::{counted, grouped};
-use crate::web::Answer;
 
 /// How to get a token that may do what is needed and no more.
 const GET_TOKEN: &str =
@@ -30,28 +31,32 @@ const DATE_CUT: f64 = 0.5;
 /// Names that are listed before "and more".
 const NAMES_SHOWN: usize = 5;
 
+/// What is asked first.
+const ACCOUNT: &str = "/account";
+
 /// The probes of this section.
 pub(super) async fn probe(subject: Arc<Subject>) -> Vec<Finding> {
     let heroku = &subject.settings.heroku;
     let token = heroku.token();
-    let api = match HerokuApi::new(&heroku.api_url, token.clone().ok()) {
+    let api = match api_for_a_person(&heroku.api_url, token.clone().ok()) {
         Ok(api) => api,
-        Err(error @ ApiError::Token) => return vec![Finding::failed_with(Exit::BadConfig, "token", error.to_string(), GET_TOKEN)],
+        Err(error @ ApiError::Token) => return vec![Finding::failed_with(Exit::BadConfig, "token", error.reason(), GET_TOKEN)],
         Err(error) => {
             let fix = "let this machine have certificates to trust:  apt-get install ca-certificates";
-            return vec![Finding::failed("token", format!("no request can be made: {error}"), fix)];
+            return vec![Finding::failed("token", format!("no request can be made: {}", error.reason()), fix)];
         }
     };
     // One request answers two questions, and it is worth asking without a token: the time is in each answer.
     let asked_at = SystemTime::now();
-    let answer = tokio::time::timeout(super::PROBE_WITHIN, api.ask("/account", None)).await;
+    let answer = tokio::time::timeout(super::PROBE_WITHIN, api.ask(ACCOUNT)).await;
     let answered_at = SystemTime::now();
-    let answer = answer.unwrap_or(Err(crate::web::Trouble::Slow));
+    let slow = || ApiError::Unreachable { path: ACCOUNT.to_owned(), trouble: Trouble::Slow { within: super::PROBE_WITHIN } };
+    let answer = answer.unwrap_or_else(|_| Err(slow()));
     let clock = match &answer {
         Ok(answer) => clock(answer, asked_at, answered_at),
-        Err(trouble) => Finding::skipped("clock", format!("not compared with Heroku's: {trouble}")),
+        Err(error) => Finding::skipped("clock", format!("not compared with Heroku's: {}", error.reason())),
     };
-    let account = answer.map_err(ApiError::from).and_then(|answer| api.json(&answer));
+    let account = answer.and_then(|answer| api.read(ACCOUNT, &answer));
     let (mut findings, may_ask) = match token {
         Ok(_) => {
             let finding = account_finding(&api, &heroku.api_url, account).await;
@@ -76,7 +81,7 @@ fn no_token(is_wanted: bool, why: &str) -> Finding {
     Finding::skipped("token", format!("none: {why}. Log drains need none; with one your apps are checked too"))
 }
 
-async fn account_finding(api: &HerokuApi, url: &str, account: Result<Value, ApiError>) -> Finding {
+async fn account_finding(api: &Api, url: &str, account: Result<Value, ApiError>) -> Finding {
     let name = "token";
     match account {
         Ok(account) => {
@@ -92,25 +97,28 @@ async fn account_finding(api: &HerokuApi, url: &str, account: Result<Value, ApiE
                 None => Finding::good(name, format!("{who}'s")),
             }
         }
-        Err(error) => match error.status() {
-            Some(401) => Finding::failed_with(Exit::NotPermitted, name, format!("{url} does not take it ({error})"), GET_TOKEN),
-            Some(403) => Finding::failed_with(
-                Exit::NotPermitted,
-                name,
-                format!("{url} takes it, but lets it do nothing ({error})"),
-                "a token made by `heroku authorizations:create` needs no second factor; a suspended account has to be settled with Heroku",
-            ),
-            Some(429) => {
-                Finding::warning(name, format!("not tried: {error}"), "Heroku gives back some 75 requests a minute; try again soon")
+        Err(error) => {
+            let reason = error.reason();
+            match error.status() {
+                Some(401) => Finding::failed_with(Exit::NotPermitted, name, format!("{url} does not take it ({reason})"), GET_TOKEN),
+                Some(403) => Finding::failed_with(
+                    Exit::NotPermitted,
+                    name,
+                    format!("{url} takes it, but lets it do nothing ({reason})"),
+                    "a token made by `heroku authorizations:create` needs no second factor; a suspended account has to be settled with Heroku",
+                ),
+                Some(429) => {
+                    Finding::warning(name, format!("not tried: {reason}"), "Heroku gives back some 75 requests a minute; try again soon")
+                }
+                Some(503) => Finding::failed(name, format!("{url} is not in service ({reason})"), "see status.heroku.com and try again"),
+                Some(_) => Finding::failed(name, format!("{url} answers {reason}"), "is `api_url` under [heroku] right?"),
+                None => Finding::failed(
+                    name,
+                    format!("{url} cannot be asked: {reason}"),
+                    "let this machine connect there, or set the variable HTTPS_PROXY, or correct `api_url` under [heroku]",
+                ),
             }
-            Some(503) => Finding::failed(name, format!("{url} is not in service ({error})"), "see status.heroku.com and try again"),
-            Some(_) => Finding::failed(name, format!("{url} answers {error}"), "is `api_url` under [heroku] right?"),
-            None => Finding::failed(
-                name,
-                format!("{url} cannot be asked: {error}"),
-                "let this machine connect there, or set the variable HTTPS_PROXY, or correct `api_url` under [heroku]",
-            ),
-        },
+        }
     }
 }
 
@@ -118,19 +126,19 @@ async fn account_finding(api: &HerokuApi, url: &str, account: Result<Value, ApiE
 const MAY_READ_APPS: [&str; 5] = ["global", "read", "write", "read-protected", "write-protected"];
 
 /// The scopes of the token, where Heroku tells: it does so only to tokens that may read authorizations.
-async fn scopes(api: &HerokuApi) -> Option<Vec<String>> {
+async fn scopes(api: &Api) -> Option<Vec<String>> {
     let asked = tokio::time::timeout(super::PROBE_WITHIN, api.object("/oauth/authorizations/~")).await.ok()?.ok()?;
     let scopes: Vec<String> = asked["scope"].as_array()?.iter().filter_map(|scope| scope.as_str().map(str::to_owned)).collect();
     (!scopes.is_empty()).then_some(scopes)
 }
 
-async fn apps(api: &HerokuApi, patterns: &[String]) -> Finding {
-    let (names, unread): (Vec<String>, _) = match api.apps().await {
+async fn apps(api: &Api, patterns: &[String]) -> Finding {
+    let (names, unread): (Vec<String>, _) = match visible_apps(api).await {
         Ok(apps) => (apps.names.into_iter().collect(), apps.unread),
         Err(error) if error.status() == Some(403) => {
-            return Finding::failed_with(Exit::NotPermitted, "apps", format!("they cannot be listed ({error})"), GET_TOKEN);
+            return Finding::failed_with(Exit::NotPermitted, "apps", format!("they cannot be listed ({})", error.reason()), GET_TOKEN);
         }
-        Err(error) => return Finding::failed("apps", format!("they cannot be listed ({error})"), "try again"),
+        Err(error) => return Finding::failed("apps", format!("they cannot be listed ({})", error.reason()), "try again"),
     };
     if unread > 0 {
         let found = format!("{} seen, but {} could not be read", counted(names.len() as u64, "app"), counted(unread as u64, "team"));
@@ -173,9 +181,9 @@ fn few(names: &[String]) -> String {
 }
 
 /// The question itself is free of charge.
-async fn rate(api: &HerokuApi) -> Finding {
+async fn rate(api: &Api) -> Finding {
     let name = "rate limit";
-    match api.object("/account/rate-limits").await.map(|limits| limits["remaining"].as_u64()) {
+    match api.requests_left().await.map(|left| left.map(u64::from)) {
         Ok(Some(left)) if left < REQUESTS_LOW => Finding::warning(
             name,
             format!("only {} left", counted(left, "request")),
@@ -183,7 +191,7 @@ async fn rate(api: &HerokuApi) -> Finding {
         ),
         Ok(Some(left)) => Finding::good(name, format!("{} requests left", grouped(left))),
         Ok(None) => Finding::skipped(name, "Heroku does not say"),
-        Err(error) => Finding::skipped(name, format!("Heroku does not say ({error})")),
+        Err(error) => Finding::skipped(name, format!("Heroku does not say ({})", error.reason())),
     }
 }
 

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use freshet_core::{Clock as _, SystemClock};
 use freshet_sources::drain::TlsFiles;
+use freshet_sources::web::Peer;
 use tokio::net::TcpSocket;
 
 use super::finding::Finding;
 use super::{Subject, bounded, front};
 use crate::daemon::Report;
 use crate::exit::Exit;
-use crate::web::{self, Peer};
+use crate::web;
 
 /// Characters of a drain secret below which guessing is worth a try.
 const SECRET_CHARS_LOW: usize = 16;
@@ -124,7 +125,7 @@ async fn is_freshet(subject: &Subject) -> bool {
     }
     let scheme = if subject.settings.tls.is_some() { "https" } else { "http" };
     let Ok(client) = web::client(Peer::OwnPort) else { return false };
-    let page = async |path: &str| web::send(client.get(format!("{scheme}://{address}{path}"))).await;
+    let page = async |path: &str| client.send(client.get(format!("{scheme}://{address}{path}"))).await;
     match page("/healthz").await {
         Ok(health) if front::is_healthy(&health) => page("/metrics").await.is_ok_and(|answer| answer.body.starts_with(b"# HELP freshet_")),
         _ => false,

@@ -24,7 +24,7 @@ const BATCHES_AHEAD: usize = 4;
 const BATCH_ROWS: usize = 8192;
 
 /// All rows of `group`, in `schema`, read on a thread of their own, one file at a time.
-pub(super) fn rows_of(
+pub(in crate::delta) fn rows_of(
     store: Arc<dyn ObjectStore>,
     group: &Group,
     schema: &SchemaRef,

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use arrow_array::types::Date32Type;
 use arrow_cast::parse::Parser;
 use arrow_schema::Schema;
-use deltalake_core::kernel::Remove;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoArrow;
+use deltalake_core::kernel::{LogicalFileView, Remove};
 use deltalake_core::{DeltaResult, DeltaTable};
 use freshet_core::{DestinationError, Micros};
 
@@ -42,6 +42,19 @@ pub(in crate::delta) struct SmallFile {
     modified_ms: i64,
 }
 
+impl SmallFile {
+    /// `file`, which has so many rows. Whether taking it away changes the table's data is for the caller to know.
+    pub(in crate::delta) fn of(file: &LogicalFileView, rows: usize, changes_data: bool) -> Self {
+        Self {
+            path: file.path().into_owned(),
+            rows: u64::try_from(rows).unwrap_or(u64::MAX),
+            remove: file.remove_action(changes_data),
+            bytes: u64::try_from(file.size()).unwrap_or_default(),
+            modified_ms: file.modification_time(),
+        }
+    }
+}
+
 impl Group {
     pub(in crate::delta) fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
@@ -74,13 +87,7 @@ pub(super) fn plan(name: &str, table: &DeltaTable, options: &CompactionOptions, 
         } else {
             Partition::Whole
         };
-        partitions.entry(partition).or_default().push(SmallFile {
-            path: file.path().into_owned(),
-            rows: u64::try_from(rows).unwrap_or(u64::MAX),
-            remove: file.remove_action(false),
-            bytes: u64::try_from(file.size()).unwrap_or_default(),
-            modified_ms: file.modification_time(),
-        });
+        partitions.entry(partition).or_default().push(SmallFile::of(&file, rows, false));
     }
     let groups = partitions.into_iter().flat_map(|(partition, files)| {
         let rule = Rule::of(&partition, options, now);
@@ -90,7 +97,7 @@ pub(super) fn plan(name: &str, table: &DeltaTable, options: &CompactionOptions, 
 }
 
 /// The table's schema in Arrow's terms.
-pub(super) fn arrow_schema(table: &DeltaTable) -> DeltaResult<Schema> {
+pub(in crate::delta) fn arrow_schema(table: &DeltaTable) -> DeltaResult<Schema> {
     Ok(table.snapshot()?.schema().as_ref().try_into_arrow()?)
 }
 

@@ -422,8 +422,12 @@ async fn archives_hold_what_they_say() {
     let (status, _, body) = bench.ask_raw("GET", path, &Value::Null, &[("authorization", "")]).await;
     let body = body.unwrap();
     assert_eq!((status, archive["size"].as_u64()), (200, Some(body.len() as u64)));
-    let entries: Value = serde_json::from_slice(&body).unwrap();
+    let entries: Value = serde_json::from_reader(flate2::read::GzDecoder::new(&body[..])).unwrap();
     assert!(entries["entries"].as_array().is_some_and(|entries| entries.len() > 20));
+    // The signature opens it, and nothing else does.
+    let unsigned = path.split('?').next().unwrap();
+    assert_eq!(bench.ask_raw("GET", unsigned, &Value::Null, &[("authorization", "")]).await.0, 403);
+    assert_eq!(bench.ask_raw("GET", path, &Value::Null, &[("authorization", "Bearer any")]).await.0, 400);
 }
 
 #[tokio::test]

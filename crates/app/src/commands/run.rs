@@ -21,9 +21,10 @@ use crate::signals::Signals;
 /// Something it needs is not to be had: the port, the data directory, the lake, the secret.
 pub(crate) async fn run(global: &Global, settings: &Settings, args: &RunArgs) -> anyhow::Result<Exit> {
     let place = lake::place(global, settings);
+    // Before anybody can know that it runs, or a signal would end it on the spot.
+    let mut signals = Signals::new()?;
     let mut daemon = Pipeline::start(settings, listen_address(settings, args.listen.as_deref())?, &place, &global.data_dir).await?;
     banner(Printer::new(global), settings, daemon.address(), &place, &daemon.live().spool.stats(), &global.data_dir);
-    let mut signals = Signals::new()?;
     let failed = tokio::select! {
         ended = daemon.failed() => Some(ended),
         name = signals.next() => {

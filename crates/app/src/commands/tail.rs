@@ -86,6 +86,9 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &TailArgs) -
     Ok(Exit::Ok)
 }
 
+/// How long lines may still be taken after a signal.
+const TAKE_WITHIN: Duration = Duration::from_secs(2);
+
 /// Hands lines to `take` until `end`, a signal or an error.
 async fn follow(
     follower: &mut Follower,
@@ -101,9 +104,13 @@ async fn follow(
             lines = follower.next() => lines.map_err(in_words)?,
         };
         // Who cannot take them may take long; lines that were not taken come again.
+        let mut taking = std::pin::pin!(take(lines));
         tokio::select! {
-            taken = take(lines) => taken?,
-            _ = signals.next() => return Ok(()),
+            taken = &mut taking => taken?,
+            _ = signals.next() => {
+                // What is being stored is stored, and counted.
+                return tokio::time::timeout(TAKE_WITHIN, taking).await.unwrap_or(Ok(()));
+            }
         }
     }
 }

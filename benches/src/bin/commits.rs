@@ -48,9 +48,12 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let mut options = LakeOptions::default();
-    options.reopen_every = arguments.reopen_every.unwrap_or(options.reopen_every);
-    options.checkpoint_every = arguments.checkpoint_every.unwrap_or(options.checkpoint_every);
+    let usual = LakeOptions::default();
+    let options = LakeOptions {
+        reopen_every: arguments.reopen_every.unwrap_or(usual.reopen_every),
+        checkpoint_every: arguments.checkpoint_every.unwrap_or(usual.checkpoint_every),
+        ..usual
+    };
     let lake = Arc::new(Lake::open(&arguments.lake.to_string_lossy(), options)?);
     let committer = Committer::new(Arc::clone(&lake) as _, Arc::new(SystemClock), Retry::SOON);
     committer.prepare(&TABLES).await?;

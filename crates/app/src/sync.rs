@@ -25,7 +25,7 @@ use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::heroku_api::fits;
-use walk::{Reading, Stored, StreamRead, stored};
+use walk::{Reading, Stored, stored};
 
 pub(crate) use archives::Months;
 pub(crate) use known::Known;
@@ -190,12 +190,14 @@ impl Sync<'_> {
         learned.doubtful.extend(&read.doubtful);
         report.problems = read.problems.iter().map(ToString::to_string).collect();
         (report.read, report.unread, report.is_whole, report.resumed) = (read.found.len() as u64, read.unread, read.is_whole, read.resumed);
-        let Rows { merge, drift, nameless } = rows(stream, &read, &learned.stored, at)?;
+        let listed = read.found.iter().map(|found| {
+            let parent = found.parent.and_then(|(name, place)| Some((name, learned.stored.get(name)?.objects.get(place)?)));
+            Listed { object: &found.object, parent, request: &found.request }
+        });
+        let Rows { merge, drift, nameless } = rows(stream, listed, at)?;
+        let merge = Merge { complete: read.complete.clone(), bookmarks: highest(&read.bookmarks), ..merge };
         report.drift = drift;
-        if nameless > 0 {
-            let key = stream.key.join(" and ");
-            report.problems.push(format!("{nameless} objects have no {key} and were left out; see `freshet drift`, and report it"));
-        }
+        report.problems.extend(nameless);
         // The bookmarks land with the last of the two, so that a run that is killed in between is made good by the next.
         if let Some(history) = history(stream, &merge) {
             self.lake.merge(&history).await?;
@@ -227,26 +229,21 @@ impl Sync<'_> {
 
 /// What was read, as rows.
 struct Rows {
-    /// Ready to be merged.
+    /// Ready to be merged; nothing is known of what is gone.
     merge: Merge,
     drift: BTreeMap<Drift, u64>,
-    /// Objects that could not become rows, because nothing names them.
-    nameless: u64,
+    /// What is to be said of objects that could not become rows, because nothing names them.
+    nameless: Option<String>,
 }
 
-/// The rows of what was read.
-fn rows(
-    stream: &'static StreamDef,
-    read: &StreamRead,
-    stored: &HashMap<&'static str, Stored>,
-    at: Micros,
-) -> Result<Rows, DestinationError> {
+/// The rows of what was read at `at`.
+fn rows<'a>(stream: &'static StreamDef, listed: impl Iterator<Item = Listed<'a>>, at: Micros) -> Result<Rows, DestinationError> {
     let mut objects = Objects::new(stream);
-    for found in &read.found {
-        let parent = found.parent.and_then(|(name, place)| Some((name, stored.get(name)?.objects.get(place)?)));
-        objects.add(Listed { object: &found.object, parent, request: &found.request });
-    }
-    let nameless = objects.nameless();
+    listed.for_each(|listed| objects.add(listed));
+    let nameless = (objects.nameless() > 0).then(|| {
+        let (count, key) = (objects.nameless(), stream.key.join(" and "));
+        format!("{count} objects have no {key} and were left out; see `freshet drift`, and report it")
+    });
     let (batch, drift) =
         objects.finish(at).map_err(|error| DestinationError::Refused { problem: format!("{error}. Please report it.") })?;
     let merge = Merge {
@@ -255,9 +252,9 @@ fn rows(
         load_id: LoadId(xxh3_128(format!("{}/{}", stream.name, at.0).as_bytes())),
         key: stream.key.iter().filter_map(|part| stream.field(part)).map(|field| field.column.name).collect(),
         batches: vec![batch],
-        complete: read.complete.clone(),
+        complete: Complete::No,
         at,
-        bookmarks: highest(&read.bookmarks),
+        bookmarks: Vec::new(),
     };
     Ok(Rows { merge, drift, nameless })
 }

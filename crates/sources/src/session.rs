@@ -38,6 +38,9 @@ pub const HISTORY_LINES_MAX: u32 = 1_500;
 /// Lines that are handed out at once.
 const BATCH_LINES_MAX: usize = 512;
 
+/// How often the first session is tried before it is an error that someone should see.
+const FIRST_TRIES: u32 = 5;
+
 /// A connection that has brought so many new lines was a good one.
 const GOOD_LINES: u64 = 10;
 
@@ -89,7 +92,7 @@ impl Follower {
     /// Finds the app and opens the first session.
     ///
     /// # Errors
-    /// The app is not there or may not be read, or the API does not answer.
+    /// The app is not there or may not be read, the API does not answer, or no session could be opened in five tries.
     pub async fn begin(api: &Api, options: SessionOptions) -> Result<Self, SessionError> {
         let api = api.in_version(Version::Sdk);
         let app = api.object(&format!("/apps/{}", options.app)).await?;
@@ -111,7 +114,7 @@ impl Follower {
             last_second: None,
             earliest: None,
         };
-        follower.connect().await?;
+        follower.connect_within(FIRST_TRIES).await?;
         Ok(follower)
     }
 
@@ -134,7 +137,7 @@ impl Follower {
     pub async fn next(&mut self) -> Result<Vec<SessionLine>, SessionError> {
         while self.ready.is_empty() {
             if self.current.is_none() && self.older.is_none() {
-                self.connect_again().await?;
+                self.connect_within(u32::MAX).await?;
             }
             match self.hear().await {
                 Heard::Lines { is_current, lines } => self.take(is_current, lines),
@@ -241,15 +244,17 @@ impl Follower {
         }
     }
 
-    /// Opens a session, and tries until it succeeds or cannot.
-    async fn connect_again(&mut self) -> Result<(), SessionError> {
+    /// Opens a session, and tries until it succeeds or cannot, `tries` times at most.
+    async fn connect_within(&mut self, tries: u32) -> Result<(), SessionError> {
+        let mut tried = 0;
         loop {
             if self.failures > 0 {
                 self.options.timer.sleep(self.wait()).await;
             }
+            tried += 1;
             match self.connect().await {
                 Ok(()) => return Ok(()),
-                Err(error) if error.is_temporary() => {
+                Err(error) if error.is_temporary() && tried < tries => {
                     self.failures = self.failures.saturating_add(1);
                     info!(app = self.name, %error, failures = self.failures, "log session not opened, will be tried again");
                 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 use freshet_core::{FieldDef, FieldKind, ListDef, Origin, Shape, StreamDef};
-use freshet_tables::platform::{differences, left_out, streams};
+use freshet_tables::platform::{differences, left_out, paths_of, streams};
 use serde_json::Value;
 
 /// What is at the end of each path of an object.
@@ -101,6 +101,26 @@ fn every_field_is_in_the_schema_and_every_property_is_a_field_or_left_out() {
     let Some(schema) = beside_repository("platform-schema.json") else { return };
     let schema: Value = serde_json::from_str(&schema).unwrap();
     assert_eq!(differences(&schema), []);
+    let mut problems = Vec::new();
+    for (stream, list) in lists() {
+        let mut problem = |path: &str, what: &str| problems.push(format!("{} by {}: {path} {what}", stream.name, list.path));
+        let known = paths_of(&schema, list.resource).unwrap();
+        for field in fields_of(stream, list) {
+            let kind = known.get(field.json);
+            if kind != Some(&field.kind) {
+                problem(field.json, &format!("is {kind:?} in the schema, {:?} here", field.kind));
+            }
+        }
+        for path in known.keys() {
+            if list.lacks.contains(&path.as_str()) {
+                problem(path, "is there, although it is said to lack");
+            }
+            if !stream.knows(path) {
+                problem(path, "is neither a field nor left out");
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
 #[test]
@@ -110,7 +130,7 @@ fn what_is_left_out_or_secret_is_something_that_is_there() {
     for stream in streams() {
         let mut known = Leaves::new();
         for list in stream.lists {
-            leaves(&schema, objects_of(&schema, list.resource), "", &mut known);
+            known.extend(paths_of(&schema, list.resource).unwrap());
         }
         let left_out = stream.left_out.iter().map(|left_out| left_out.what);
         for path in left_out.chain(stream.secrets.iter().map(|secret| secret.path)) {
@@ -145,55 +165,4 @@ fn every_core_and_reference_collection_has_a_stream() {
     for left_out in left_out() {
         assert!(known.contains(left_out.what), "{} is left out, but no collection", left_out.what);
     }
-}
-
-/// The schema of the objects in a list of `resource`. Two lists show their objects otherwise than the resource by itself is.
-fn objects_of<'a>(schema: &'a Value, resource: &str) -> &'a Value {
-    let resource = &schema["definitions"][resource];
-    let listed = ["list_item", "app_webhook"].into_iter().find_map(|name| resource["definitions"].get(name));
-    listed.unwrap_or(resource)
-}
-
-/// The paths of an object that hold no further named properties.
-fn leaves(schema: &Value, object: &Value, above: &str, found: &mut Leaves) {
-    for object in alternatives(schema, object) {
-        for (name, property) in object["properties"].as_object().into_iter().flatten() {
-            let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
-            let alternatives = alternatives(schema, property);
-            let is_object =
-                |one: &&Value| is(one, "object") && one["properties"].as_object().is_some_and(|properties| !properties.is_empty());
-            if alternatives.iter().any(is_object) {
-                leaves(schema, property, &path, found);
-            } else {
-                found.insert(path, alternatives.first().map_or(FieldKind::Json, |one| kind_of(one)));
-            }
-        }
-    }
-}
-
-/// What a schema may stand for: itself, what it refers to, or any of several.
-fn alternatives<'a>(schema: &'a Value, of: &'a Value) -> Vec<&'a Value> {
-    if let Some(reference) = of["$ref"].as_str() {
-        return alternatives(schema, schema.pointer(reference.trim_start_matches('#')).unwrap());
-    }
-    match of["anyOf"].as_array() {
-        Some(any) => any.iter().flat_map(|one| alternatives(schema, one)).collect(),
-        None => vec![of],
-    }
-}
-
-fn kind_of(property: &Value) -> FieldKind {
-    match property["format"].as_str() {
-        Some("date-time") => FieldKind::Time,
-        Some("date") => FieldKind::Date,
-        _ if is(property, "integer") => FieldKind::Integer,
-        _ if is(property, "number") => FieldKind::Number,
-        _ if is(property, "boolean") => FieldKind::Boolean,
-        _ if is(property, "string") => FieldKind::Text,
-        _ => FieldKind::Json,
-    }
-}
-
-fn is(property: &Value, kind: &str) -> bool {
-    property["type"].as_array().is_some_and(|kinds| kinds.iter().any(|one| one == kind))
 }

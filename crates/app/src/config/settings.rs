@@ -264,21 +264,21 @@ impl Settings {
 }
 
 fn missing_webhook_secret(why: &str) -> anyhow::Error {
-    Failure::error(
-        Exit::BadConfig,
-        format!(
-            "there is no webhook secret: {why}\n  make one:  export FRESHET_WEBHOOK_SECRET=$(head -c 24 /dev/urandom | base64 | tr '+/' '-_')\n  \
-             or set `webhook_secret` under [receive] in freshet.toml"
-        ),
-    )
+    no_secret("webhook", why)
 }
 
 fn missing_secret(why: &str) -> anyhow::Error {
+    no_secret("drain", why)
+}
+
+/// There is no secret of this kind, and how to make one.
+fn no_secret(kind: &str, why: &str) -> anyhow::Error {
+    let variable = format!("FRESHET_{}_SECRET", kind.to_uppercase());
     Failure::error(
         Exit::BadConfig,
         format!(
-            "there is no drain secret: {why}\n  make one:  export FRESHET_DRAIN_SECRET=$(head -c 24 /dev/urandom | base64 | tr '+/' '-_')\n  \
-             or set `drain_secret` under [receive] in freshet.toml"
+            "there is no {kind} secret: {why}\n  make one:  export {variable}=$(head -c 24 /dev/urandom | base64 | tr '+/' '-_')\n  \
+             or set `{kind}_secret` under [receive] in freshet.toml"
         ),
     )
 }

@@ -4,16 +4,15 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use freshet_core::{Clock as _, Complete, DestinationError, LoadId, Merge, MergeMode, StreamDef, SystemClock};
+use freshet_core::{Clock as _, DestinationError, StreamDef, SystemClock};
 use freshet_sources::platform::{Api, ApiCounters, ApiError, Archive, Part, Range};
-use freshet_tables::platform::{Listed, Objects};
+use freshet_tables::platform::Listed;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use serde_json::Value;
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::walk::segment;
-use super::{Mode, StreamReport, Sync};
+use super::{Mode, Rows, StreamReport, Sync, rows};
 
 /// Months that one run reads at most: ten years.
 const MONTHS_MAX: usize = 120;
@@ -97,23 +96,9 @@ impl Sync<'_> {
     }
 
     async fn store(&self, stream: &'static StreamDef, events: &[Value], report: &mut StreamReport) -> Result<(), DestinationError> {
-        let at = SystemClock.now();
-        let mut objects = Objects::new(stream);
-        for object in events {
-            objects.add(Listed { object, parent: None, request: &[] });
-        }
-        let (batch, drift) =
-            objects.finish(at).map_err(|error| DestinationError::Refused { problem: format!("{error}. Please report it.") })?;
-        let merge = Merge {
-            table: stream.table,
-            mode: MergeMode::Replace,
-            load_id: LoadId(xxh3_128(format!("{}/archive/{}", stream.name, at.0).as_bytes())),
-            key: stream.key.iter().filter_map(|part| stream.field(part)).map(|field| field.column.name).collect(),
-            batches: vec![batch],
-            complete: Complete::No,
-            at,
-            bookmarks: Vec::new(),
-        };
+        let listed = events.iter().map(|object| Listed { object, parent: None, request: &[] });
+        let Rows { merge, drift, nameless } = rows(stream, listed, SystemClock.now())?;
+        report.problems.extend(nameless);
         let merged = self.lake.merge(&merge).await?;
         report.merged.inserted += merged.inserted;
         report.merged.updated += merged.updated;

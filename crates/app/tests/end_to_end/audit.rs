@@ -1,34 +1,24 @@
 //! The audit trail: its days by the API, its months by archives, and both in one table.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::freshet::{Ended, Place};
-use crate::sync::{Heroku, stream, sync};
+use crate::heroku::Heroku;
+use crate::sync::{stream, sync};
 
 /// A Heroku whose August of 2026 is over.
 fn heroku(place: &Place) -> Heroku {
-    let heroku = Heroku::running(place, "--apps 2 --rate 0 --begins-at 2026-08-29T12:00:00Z --speed 60000");
-    let begun = Instant::now();
-    loop {
-        let status: Value = serde_json::from_str(&heroku.ask("GET", "/_control/status", "").body).unwrap();
-        if status["story_time"].as_str().unwrap() > "2026-09-01T06" {
-            break;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{status}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert_eq!(heroku.ask("POST", "/_control/pause", "").status, 200);
+    let heroku = Heroku::start(place, "--apps 2 --rate 0 --begins-at 2026-08-29T12:00:00Z --speed 60000");
+    place.file("freshet.toml", format!("[heroku]\napi_url = \"{}\"\n", heroku.url));
+    heroku.wait("August is over", |heroku| heroku.status()["story_time"].as_str().unwrap() > "2026-09-01T06");
+    heroku.pause();
     heroku
 }
 
 fn list(heroku: &Heroku, path: &str) -> Vec<Value> {
-    let head =
-        format!("GET {path} HTTP/1.1\r\nHost: heroku\r\nAuthorization: Bearer any\r\nAccept: application/vnd.heroku+json; version=3\r\n");
-    let answer = crate::http::exchange(heroku.address, format!("{head}Connection: close\r\n\r\n").as_bytes()).unwrap();
-    serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
+    heroku.ask("GET", path, "").as_array().unwrap().clone()
 }
 
 fn ids(events: &[Value]) -> BTreeSet<String> {

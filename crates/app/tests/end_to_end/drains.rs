@@ -94,7 +94,7 @@ fn each_app_gets_one_drain_that_delivers() {
     // The drain's rows come under the app's name and its token.
     scene.heroku.ask("POST", "/_control/go-on", "");
     scene.heroku.wait("both drains have delivered", |heroku| {
-        let status = heroku.ask("GET", "/_control/status", "");
+        let status = heroku.status();
         let drains = status["drains"].as_array().unwrap();
         drains.iter().filter(|drain| drain["acknowledged"].as_u64() > Some(0)).count() >= 2
     });

@@ -34,6 +34,14 @@ impl Heroku {
         Self { child, address, url, apps }
     }
 
+    /// One that stands still, and a configuration that points there.
+    pub(crate) fn still(place: &Place, flags: &str) -> Self {
+        let heroku = Self::start(place, &format!("--apps 3 --rate 1 {flags}"));
+        heroku.pause();
+        place.file("freshet.toml", format!("[heroku]\napi_url = \"{}\"\n", heroku.url));
+        heroku
+    }
+
     /// Asks its API or its control endpoint, and wants an answer of 2xx.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Value {
         let head = format!(
@@ -57,17 +65,27 @@ impl Heroku {
 
     /// Lets `fault` strike so often, each time with this probability.
     pub(crate) fn fault(&self, fault: &str, probability: f64, times: u32) {
-        self.ask("PUT", "/_control/faults", &format!("{{\"{fault}\": {{\"probability\": {probability}, \"times\": {times}}}}}"));
+        self.strike(&format!("{{\"{fault}\": {{\"probability\": {probability}, \"times\": {times}}}}}"));
+    }
+
+    /// Puts these faults in force, in place of all others.
+    pub(crate) fn strike(&self, faults: &str) {
+        self.ask("PUT", "/_control/faults", faults);
+    }
+
+    /// What the control endpoint says of it.
+    pub(crate) fn status(&self) -> Value {
+        self.ask("GET", "/_control/status", "")
     }
 
     /// Lines that were told so far.
     pub(crate) fn lines(&self) -> u64 {
-        self.ask("GET", "/_control/status", "")["lines"].as_u64().unwrap()
+        self.status()["lines"].as_u64().unwrap()
     }
 
     /// How often a fault has struck.
     pub(crate) fn struck(&self, fault: &str) -> u64 {
-        self.ask("GET", "/_control/status", "")["faults_struck"][fault].as_u64().unwrap_or_default()
+        self.status()["faults_struck"][fault].as_u64().unwrap_or_default()
     }
 
     /// Waits until `happened`, and gives up loudly.

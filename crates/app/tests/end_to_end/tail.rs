@@ -110,7 +110,7 @@ fn fir_has_no_past_and_is_followed_all_the_same() {
     let heroku = busy(&place, "--apps 7 --rate 60");
     let is_fir = |app: &&String| heroku.ask("GET", &format!("/apps/{app}"), "")["generation"].to_string().contains("fir");
     let app = heroku.apps.iter().find(is_fir).expect("an app of the Fir generation").clone();
-    heroku.wait("the app has written something", |heroku| heroku.ask("GET", "/_control/status", "")["lines"].as_u64() > Some(100));
+    heroku.wait("the app has written something", |heroku| heroku.status()["lines"].as_u64() > Some(100));
     let ended = Ended::from(tail(&place, &format!("--app {app} --for 8s --output json")).output().unwrap());
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     let lines: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

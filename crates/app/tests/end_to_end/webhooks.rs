@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use crate::chance;
 use crate::daemon::Daemon;
 use crate::freshet::{Ended, Place};
+use crate::heroku::Heroku;
 use crate::http;
-use crate::sync::{Heroku, stream, sync};
+use crate::sync::{stream, sync};
 
 const SECRET: &str = "a-webhook-s3cret";
 
@@ -175,17 +176,11 @@ fn outcomes(report: &Value) -> BTreeSet<String> {
     report["webhooks"].as_array().unwrap().iter().map(|webhook| webhook["outcome"].as_str().unwrap().to_owned()).collect()
 }
 
-fn objects(heroku: &Heroku, resource: &str) -> Vec<Value> {
-    serde_json::from_str(&heroku.ask("GET", &format!("/_control/objects/{resource}"), "").body).unwrap()
-}
-
 /// Waits until everything that happened was told, and every notice was taken or given up.
 fn quiet(heroku: &Heroku) {
-    assert_eq!(heroku.ask("POST", "/_control/settle?seconds=20", "").status, 200);
-    let waiting = || {
-        let status: Value = serde_json::from_str(&heroku.ask("GET", "/_control/status", "").body).unwrap();
-        status["webhooks"].as_array().unwrap().iter().map(|webhook| webhook["waiting"].as_u64().unwrap()).sum::<u64>()
-    };
+    heroku.ask("POST", "/_control/settle?seconds=20", "");
+    let waiting =
+        || heroku.status()["webhooks"].as_array().unwrap().iter().map(|webhook| webhook["waiting"].as_u64().unwrap()).sum::<u64>();
     let begun = std::time::Instant::now();
     while waiting() > 0 {
         assert!(begun.elapsed() < Duration::from_secs(30), "notices are still waiting");
@@ -195,9 +190,9 @@ fn quiet(heroku: &Heroku) {
 
 /// A Heroku, and the settings of a Freshet that it tells.
 fn pair(place: &Place) -> (Heroku, Vec<String>) {
-    let heroku = Heroku::start(place, "");
-    place.file("freshet.toml", format!("[heroku]\napi_url = \"http://{}\"\n{}", heroku.address, settings("100ms")));
-    let apps = objects(&heroku, "app").iter().map(|app| app["name"].as_str().unwrap().to_owned()).collect();
+    let heroku = Heroku::still(place, "");
+    place.file("freshet.toml", format!("[heroku]\napi_url = \"{}\"\n{}", heroku.url, settings("100ms")));
+    let apps = heroku.objects("app").iter().map(|app| app["name"].as_str().unwrap().to_owned()).collect();
     (heroku, apps)
 }
 
@@ -207,26 +202,26 @@ fn subscriptions_are_made_once_and_ended() {
     let (heroku, apps) = pair(&place);
     let url = "--url https://logs.example.com/webhooks/{app}";
     assert_eq!(webhooks(&place, &format!("add --all --dry-run {url}")).0, Some(0));
-    assert_eq!(objects(&heroku, "app-webhook").len(), 0);
+    assert_eq!(heroku.objects("app-webhook").len(), 0);
     let (code, report) = webhooks(&place, &format!("add --all {url}"));
     assert_eq!((code, outcomes(&report)), (Some(0), BTreeSet::from(["added".to_owned()])));
     let (code, report) = webhooks(&place, &format!("add {} {url} --include api:release --level notify", apps[0]));
     assert_eq!((code, outcomes(&report)), (Some(0), BTreeSet::from(["updated".to_owned()])));
-    let made = objects(&heroku, "app-webhook");
+    let made = heroku.objects("app-webhook");
     assert_eq!(made.len(), apps.len());
     let first = made.iter().find(|webhook| webhook["url"] == format!("https://logs.example.com/webhooks/{}", apps[0])).unwrap();
     assert_eq!((&first["include"], &first["level"]), (&json!(["api:release"]), &json!("notify")));
     // Another's subscription stays.
     let other =
         json!({ "url": "https://u:hunter2@other.example.com/x?key=hunter2", "include": ["api:app"], "level": "notify" }).to_string();
-    assert_eq!(heroku.ask("POST", &format!("/apps/{}/webhooks", apps[0]), &other).status, 201);
+    heroku.ask("POST", &format!("/apps/{}/webhooks", apps[0]), &other);
     let (code, list) = webhooks(&place, "list");
     assert_eq!((code, list["webhooks"].as_array().unwrap().len()), (Some(0), apps.len() + 1));
     assert!(!list.to_string().contains("hunter2"), "{list}");
     let (code, report) = webhooks(&place, &format!("remove --all {url}"));
     assert_eq!((code, outcomes(&report)), (Some(0), BTreeSet::from(["removed".to_owned()])));
     assert_eq!(outcomes(&webhooks(&place, &format!("remove --all {url}")).1), BTreeSet::from(["not there".to_owned()]));
-    assert_eq!(objects(&heroku, "app-webhook").len(), 1);
+    assert_eq!(heroku.objects("app-webhook").len(), 1);
     let (code, report) = webhooks(&place, &format!("add {} no-such-app {url}", apps[0]));
     assert_eq!((code, outcomes(&report)), (Some(3), BTreeSet::from(["added".to_owned(), "failed".to_owned()])));
     let without = place.command("webhooks add --all", &[]).env("HEROKU_API_KEY", "any").output().unwrap();
@@ -240,16 +235,14 @@ fn what_was_missed_comes_from_the_list_of_events() {
     let daemon = Daemon::start(&place);
     let address = daemon.address;
     // Each notice is tried once, and each that is taken is sent again.
-    let faults = heroku.ask("PUT", "/_control/faults", "{\"webhook-duplicate\":{\"probability\":1}}");
-    assert_eq!(faults.status, 200, "{faults:?}");
+    heroku.strike("{\"webhook-duplicate\":{\"probability\":1}}");
     let line = format!("add --all --level notify --url http://{address}/webhooks/{{app}}");
     assert_eq!(webhooks(&place, &line).0, Some(0));
     let change = |app: &str, to: bool| {
-        let answer = heroku.ask("PATCH", &format!("/apps/{app}"), &json!({ "maintenance": to }).to_string());
-        assert_eq!(answer.status, 200, "{answer:?}");
+        heroku.ask("PATCH", &format!("/apps/{app}"), &json!({ "maintenance": to }).to_string());
     };
     let told = || -> BTreeSet<String> {
-        objects(&heroku, "app-webhook-event").iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+        heroku.objects("app-webhook-event").iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
     };
     for app in &apps {
         change(app, true);

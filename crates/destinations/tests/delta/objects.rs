@@ -16,14 +16,18 @@ use freshet_destinations::delta::{CompactionOptions, DurableStore, Lake, LakeOpt
 use crate::faulty::{Fault, FaultyStore, Request};
 use crate::{TestLake, lint, read};
 
+const ID: ColumnDef = ColumnDef { name: "id", column_type: ColumnType::Text, nullable: false, comment: "Key" };
+const PARENT: ColumnDef = ColumnDef { name: "app_id", column_type: ColumnType::Text, nullable: true, comment: "Parent" };
+const SIZE: ColumnDef = ColumnDef { name: "size", column_type: ColumnType::Long, nullable: true, comment: "A value" };
+
 static THINGS: TableDef = TableDef {
     name: "things",
     comment: "Objects with a key",
     kind: TableKind::System,
     columns: &[
-        ColumnDef { name: "id", column_type: ColumnType::Text, nullable: false, comment: "Key" },
-        ColumnDef { name: "app_id", column_type: ColumnType::Text, nullable: true, comment: "Parent" },
-        ColumnDef { name: "size", column_type: ColumnType::Long, nullable: true, comment: "A value" },
+        ID,
+        PARENT,
+        SIZE,
         ColumnDef { name: SYNCED_AT, column_type: ColumnType::Timestamp, nullable: false, comment: "When" },
         ColumnDef { name: DELETED_AT, column_type: ColumnType::Timestamp, nullable: true, comment: "Gone since" },
     ],
@@ -138,9 +142,9 @@ static VERSIONS: TableDef = TableDef {
     comment: "Versions of objects",
     kind: TableKind::System,
     columns: &[
-        ColumnDef { name: "id", column_type: ColumnType::Text, nullable: false, comment: "Key" },
-        ColumnDef { name: "app_id", column_type: ColumnType::Text, nullable: true, comment: "Parent" },
-        ColumnDef { name: "size", column_type: ColumnType::Long, nullable: true, comment: "A value" },
+        ID,
+        PARENT,
+        SIZE,
         ColumnDef { name: VALID_FROM, column_type: ColumnType::Timestamp, nullable: false, comment: "Since when" },
         ColumnDef { name: VALID_TO, column_type: ColumnType::Timestamp, nullable: true, comment: "Until when" },
         ColumnDef { name: IS_CURRENT, column_type: ColumnType::Boolean, nullable: false, comment: "Whether it holds" },

@@ -1,4 +1,4 @@
-//! The Platform API's client against the fake Heroku with its faults, and against servers that behave worse.
+//! The Platform API's client, and what follows log sessions, against the fake Heroku with its faults, and against servers that behave worse.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -7,6 +7,7 @@ mod fake;
 mod lists;
 mod rate;
 mod server;
+mod session;
 mod time;
 mod ugly;
 

@@ -131,12 +131,12 @@ async fn serve<F: FnMut(usize, &str) -> Reply>(mut stream: TcpStream, seen: &See
                 answer.push_str(&format!("{name}: {value}\r\n"));
             }
             stream.write_all(format!("{answer}\r\n{body}").as_bytes()).await?;
-            stream.shutdown().await
         }
-        Reply::Bytes(bytes) => {
-            stream.write_all(&bytes).await?;
-            stream.shutdown().await
-        }
+        Reply::Bytes(bytes) => stream.write_all(&bytes).await?,
         Reply::Silence | Reply::Together(..) => std::future::pending().await,
     }
+    stream.shutdown().await?;
+    // A connection that is dropped with the body of a request unread is reset, and the answer with it.
+    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+    Ok(())
 }

@@ -53,12 +53,10 @@ fn of_stream(schema: &Value, stream: &'static StreamDef, found: &mut Vec<Differe
     let mut seen: BTreeMap<&str, bool> = BTreeMap::new();
     for list in stream.lists {
         let mut difference = |path: &str, change: Change| found.push(Difference { stream: stream.name, path: path.to_owned(), change });
-        let Some(object) = objects_of(schema, list.resource) else {
+        let Some(known) = paths_of(schema, list.resource) else {
             difference("", Change::NoResource);
             continue;
         };
-        let mut known = Leaves::new();
-        leaves(schema, object, "", &mut known, 0);
         for path in known.keys().filter(|path| !stream.knows(path)) {
             difference(path, Change::New);
         }
@@ -74,6 +72,15 @@ fn of_stream(schema: &Value, stream: &'static StreamDef, found: &mut Vec<Differe
     }
     let gone = seen.into_iter().filter(|(_, is_there)| !is_there);
     found.extend(gone.map(|(path, _)| Difference { stream: stream.name, path: path.to_owned(), change: Change::Gone }));
+}
+
+/// The paths of the objects in a list of `resource` that hold no further named properties, and what is there. Nothing when the schema
+/// has no such resource.
+#[must_use]
+pub fn paths_of(schema: &Value, resource: &str) -> Option<BTreeMap<String, FieldKind>> {
+    let mut found = Leaves::new();
+    leaves(schema, objects_of(schema, resource)?, "", &mut found, 0);
+    Some(found)
 }
 
 /// The schema of the objects in a list of `resource`. Two lists show their objects otherwise than the resource by itself is.

@@ -1,15 +1,13 @@
-//! Following log sessions of the fake Heroku.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+//! Following log sessions.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use freshet_core::Secret;
-use freshet_fake_heroku::{FakeHeroku, FakeOptions};
-use freshet_sources::platform::{Api, ApiOptions};
 use freshet_sources::session::{Follower, SessionError, SessionLimits, SessionOptions};
 use tokio::time::{Instant, timeout_at};
+
+use super::*;
+use crate::server::{Reply, Server};
 
 /// A Heroku that tells its story, with an app of the Fir generation: one in seven is.
 async fn telling() -> (FakeHeroku, Api, String) {
@@ -54,4 +52,49 @@ async fn an_app_that_is_not_there_is_an_error_at_once() {
     let (_fake, api, _) = telling().await;
     let error = Follower::begin(&api, SessionOptions::new("nobody")).await.err().unwrap();
     assert!(matches!(&error, SessionError::Api(_)) && !error.is_temporary() && error.to_string().contains("not there"), "{error}");
+}
+
+/// An app's log whose first `refused` sessions end before they have begun.
+async fn reluctant(refused: usize) -> Server {
+    let listener = Arc::new(std::sync::Mutex::new((String::new(), 0)));
+    let told = Arc::clone(&listener);
+    let server = Server::start(move |_, head| {
+        let mut state = told.lock().unwrap();
+        let (url, opened) = &mut *state;
+        match head.split(' ').nth(1).unwrap() {
+            "/apps/shop" => Reply::json("{\"id\":\"01\",\"name\":\"shop\",\"generation\":{\"name\":\"cedar\"}}"),
+            "/apps/01/log-sessions" => Reply::json(&format!("{{\"logplex_url\":\"{url}/stream\"}}")),
+            _ => {
+                *opened += 1;
+                if *opened <= refused {
+                    Reply::Bytes(Vec::new())
+                } else {
+                    Reply::Answer(200, vec![("Content-Type", "text/event-stream".to_owned())], "id: 1\ndata: a line\n\n".to_owned())
+                }
+            }
+        }
+    })
+    .await;
+    listener.lock().unwrap().0 = server.url();
+    server
+}
+
+#[tokio::test]
+async fn a_first_session_that_breaks_is_opened_again_but_not_for_ever() {
+    for (refused, is_opened) in [(0, true), (4, true), (5, false)] {
+        let server = reluctant(refused).await;
+        let limits = SessionLimits { backoff_first: Duration::from_millis(1), ..SessionLimits::default() };
+        match Follower::begin(
+            &Api::new(ApiOptions::new(&server.url(), None)).unwrap(),
+            SessionOptions { limits, ..SessionOptions::new("shop") },
+        )
+        .await
+        {
+            Ok(mut follower) => {
+                assert!(is_opened, "{refused}");
+                assert_eq!(follower.next().await.unwrap()[0].text, b"a line");
+            }
+            Err(error) => assert!(!is_opened && matches!(error, SessionError::Unreachable(_)), "{refused}: {error}"),
+        }
+    }
 }

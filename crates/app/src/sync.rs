@@ -14,12 +14,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use arrow_array::RecordBatch;
 use freshet_core::{
     Clock, Complete, DestinationError, LoadId, Merge, MergeMode, Merged, Micros, Position, ShardId, StreamDef, SystemClock,
 };
 use freshet_destinations::delta::Lake;
 use freshet_sources::platform::{Api, ApiCounters, ApiCounts};
-use freshet_tables::platform::{Drift, Listed, Objects, stream};
+use freshet_tables::platform::{Drift, Listed, ObjectRows, Objects, stream};
+use freshet_tables::{REJECTS, REJECTS_KEY};
 use jiff::Timestamp;
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
@@ -135,10 +137,15 @@ impl Sync<'_> {
                 *report = self.stream(doubtful, Mode::Full, &mut learned).await;
             }
         }
-        if let Err(error) = record::record(self.lake, self.reason, &reports).await {
+        self.record(&reports).await;
+        reports
+    }
+
+    /// Puts what was done on record. What was read is safe without it.
+    async fn record(&self, reports: &[StreamReport]) {
+        if let Err(error) = record::record(self.lake, self.reason, reports).await {
             tracing::warn!(%error, "the run could not be put on record in _runs");
         }
-        reports
     }
 
     async fn stream(&self, stream: &'static StreamDef, mode: Mode, learned: &mut Learned) -> StreamReport {
@@ -194,10 +201,14 @@ impl Sync<'_> {
             let parent = found.parent.and_then(|(name, place)| Some((name, learned.stored.get(name)?.objects.get(place)?)));
             Listed { object: &found.object, parent, request: &found.request }
         });
-        let Rows { merge, drift, nameless } = rows(stream, listed, at)?;
+        let Rows { merge, rejects, drift } = rows(stream, listed, at)?;
+        if rejects.is_some() {
+            // What nothing names may be any of those that seem to be gone.
+            (read.complete, report.is_whole) = (Complete::No, false);
+        }
         let merge = Merge { complete: read.complete.clone(), bookmarks: highest(&read.bookmarks), ..merge };
         report.drift = drift;
-        report.problems.extend(nameless);
+        self.reject(rejects, &merge).await?;
         // The bookmarks land with the last of the two, so that a run that is killed in between is made good by the next.
         if let Some(history) = history(stream, &merge) {
             self.lake.merge(&history).await?;
@@ -209,6 +220,23 @@ impl Sync<'_> {
         self.known.keep_tags(stream.name, &read.tags);
         journal.into_inner().unwrap_or_else(PoisonError::into_inner).done();
         Ok(())
+    }
+
+    /// Keeps objects that nothing names, each once: their own table is merged after them, so a run that is killed in between reads
+    /// them again.
+    async fn reject(&self, rejects: Option<RecordBatch>, beside: &Merge) -> Result<(), DestinationError> {
+        let Some(batch) = rejects else { return Ok(()) };
+        let merge = Merge {
+            table: REJECTS,
+            mode: MergeMode::IfNew,
+            load_id: LoadId(beside.load_id.0.rotate_left(64)),
+            key: REJECTS_KEY.to_vec(),
+            batches: vec![batch],
+            complete: Complete::No,
+            at: beside.at,
+            bookmarks: Vec::new(),
+        };
+        self.lake.merge(&merge).await.map(|_| ())
     }
 
     /// Makes sure that the objects of the stream called `name` are known as its table has them.
@@ -231,20 +259,16 @@ impl Sync<'_> {
 struct Rows {
     /// Ready to be merged; nothing is known of what is gone.
     merge: Merge,
+    /// Objects that nothing names.
+    rejects: Option<RecordBatch>,
     drift: BTreeMap<Drift, u64>,
-    /// What is to be said of objects that could not become rows, because nothing names them.
-    nameless: Option<String>,
 }
 
 /// The rows of what was read at `at`.
 fn rows<'a>(stream: &'static StreamDef, listed: impl Iterator<Item = Listed<'a>>, at: Micros) -> Result<Rows, DestinationError> {
     let mut objects = Objects::new(stream);
     listed.for_each(|listed| objects.add(listed));
-    let nameless = (objects.nameless() > 0).then(|| {
-        let (count, key) = (objects.nameless(), stream.key.join(" and "));
-        format!("{count} objects have no {key} and were left out; see `freshet drift`, and report it")
-    });
-    let (batch, drift) =
+    let ObjectRows { batch, rejects, drift } =
         objects.finish(at).map_err(|error| DestinationError::Refused { problem: format!("{error}. Please report it.") })?;
     let merge = Merge {
         table: stream.table,
@@ -256,7 +280,7 @@ fn rows<'a>(stream: &'static StreamDef, listed: impl Iterator<Item = Listed<'a>>
         at,
         bookmarks: Vec::new(),
     };
-    Ok(Rows { merge, drift, nameless })
+    Ok(Rows { merge, rejects, drift })
 }
 
 /// The same for the stream's table of versions, if it has one.

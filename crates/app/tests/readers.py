@@ -69,7 +69,8 @@ def differences(table, expected):
             yield f"the sum of {name} is {total}, not {column['sum']}"
 
 
-def duckdb_reader():
+def duckdb_with_delta():
+    """A connection that needs no download."""
     import duckdb
     import duckdb_extension_delta
 
@@ -78,6 +79,11 @@ def duckdb_reader():
     (extension,) = glob.glob(f"{folder}/extensions/*/delta.duckdb_extension")
     connection.execute(f"LOAD '{extension}'")
     connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def duckdb_reader():
+    connection = duckdb_with_delta()
     return lambda path: connection.execute(f"SELECT * FROM delta_scan('{path}')").to_arrow_table()
 
 

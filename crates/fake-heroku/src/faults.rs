@@ -52,6 +52,7 @@ faults! {
     ApiReset, "api-reset", "The API resets the connection.";
     ApiUnknownField, "api-unknown-field", "An object has a field that no schema knows.";
     ApiOtherType, "api-other-type", "A field has a value of another type.";
+    ApiNoId, "api-no-id", "An object comes without its id.";
     ApiVanish, "api-vanish", "An object vanishes between two pages of a list.";
     SessionReset, "session-reset", "A log session's stream is cut.";
     WebhookDuplicate, "webhook-duplicate", "A webhook is delivered twice.";

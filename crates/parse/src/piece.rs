@@ -90,11 +90,14 @@ pub enum RejectReason {
     Json,
     /// The rest of a line whose beginning was imported earlier, before the file had grown.
     ContinuesImported,
+    /// An object of the Platform API without its key.
+    Nameless,
 }
 
 impl RejectReason {
     /// Every reason.
-    pub const ALL: [Self; 6] = [Self::Framing, Self::Header, Self::NoTime, Self::Blank, Self::Json, Self::ContinuesImported];
+    pub const ALL: [Self; 7] =
+        [Self::Framing, Self::Header, Self::NoTime, Self::Blank, Self::Json, Self::ContinuesImported, Self::Nameless];
 
     /// The name in `_rejects.reason`.
     #[must_use]
@@ -106,6 +109,7 @@ impl RejectReason {
             Self::Blank => "blank",
             Self::Json => "json",
             Self::ContinuesImported => "continues_imported",
+            Self::Nameless => "nameless",
         }
     }
 }

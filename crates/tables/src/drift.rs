@@ -10,8 +10,8 @@ table! {
     system table TABLE as DriftRows, "_drift", "A way in which objects were not as the catalogue of streams says" {
         stream: Text(required), "Which stream";
         path: Text(required), "Path of the value in its object";
-        kind: Text(required), "field: the catalogue does not know it; type: its value is of another type";
-        found: Text(required), "What the value was: string, number, boolean, array, object, or text for a string that is no time; empty for a field";
+        kind: Text(required), "field: the catalogue does not know it; type: its value is of another type; key: it is missing, and the object is in _rejects";
+        found: Text(required), "What the value was: string, number, boolean, array, object, or text for a string that is no time; empty for the other kinds";
         first_seen_at: Timestamp(required), "When it was first seen";
     }
 }
@@ -30,6 +30,7 @@ pub fn drift_rows<'a>(seen: impl IntoIterator<Item = (&'a str, &'a Drift)>, at: 
         let (path, kind, found) = match drift {
             Drift::Field { path } => (path, "field", ""),
             Drift::Type { path, found } => (path, "type", *found),
+            Drift::Key { path } => (path, "key", ""),
         };
         rows.stream.push(stream.as_bytes());
         rows.path.push(path.as_bytes());

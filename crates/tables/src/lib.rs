@@ -36,6 +36,7 @@ mod router_requests;
 pub use catalogue::{SYNC_TABLES, TABLES, find};
 pub use drift::{DRIFT, DRIFT_KEY, drift_rows};
 pub use loads::{LOADS, load_rows};
+pub use rejects::{REJECTS, REJECTS_KEY};
 pub use rows::{Counts, Delivery, PositionOf, Rows, TableRows};
 pub use runs::{RUNS, RunRow, run_rows};
 

@@ -10,7 +10,7 @@ mod section;
 mod webhook;
 
 pub use catalogue::{Summary, left_out, stream, streams, summaries, tables};
-pub use objects::{Drift, Listed, Objects, at_path, moment};
+pub use objects::{Drift, Listed, ObjectRows, Objects, at_path, moment};
 pub use schema::{Change, Difference, differences, paths_of};
 pub use secrets::redacted;
 pub(crate) use webhook::WebhookEvents;

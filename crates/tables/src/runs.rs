@@ -10,7 +10,7 @@ table! {
         run_id: Text(required), "The run; all its streams share it";
         stream: Text(required), "Which stream";
         reason: Text(required), "Why it ran: command, schedule or webhook";
-        mode: Text(required), "full: all of it was read and compared; new: only what is new";
+        mode: Text(required), "full: all of it was read and compared; new: only what is new; archives: months that lie back";
         outcome: Text(required), "ok, partly (some lists could not be read) or failed";
         started_at: Timestamp(required), "When it began";
         ended_at: Timestamp(required), "When it ended";

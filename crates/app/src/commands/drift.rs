@@ -81,10 +81,10 @@ fn seen(batches: &[arrow_array::RecordBatch]) -> Vec<Line> {
             continue;
         };
         for row in 0..batch.num_rows() {
-            let what = if kinds.value(row) == "field" {
-                "new field".to_owned()
-            } else {
-                type_of(streams.value(row), paths.value(row), found.value(row))
+            let what = match kinds.value(row) {
+                "field" => "new field".to_owned(),
+                "key" => "missing, so the object is in _rejects".to_owned(),
+                _ => type_of(streams.value(row), paths.value(row), found.value(row)),
             };
             lines.push(Line {
                 stream: streams.value(row).to_owned(),

@@ -98,8 +98,17 @@ async fn show(global: &Global, settings: &Settings, printer: Printer, reason: Op
     Ok(Exit::Ok)
 }
 
-/// Reads every reject again. Each is known by its place and its bytes, so a second replay adds nothing.
+/// Reads every reject of a delivery again. Each is known by its place and its bytes, so a second replay adds nothing.
 async fn replay(global: &Global, settings: &Settings, printer: Printer, reason: Option<&str>, dry_run: bool) -> anyhow::Result<Exit> {
+    // An object of the Platform API is no log.
+    let nameless = RejectReason::Nameless.as_str();
+    if reason == Some(nameless) {
+        return Err(Failure::error(Exit::Failed, "objects without a key are not replayed: freshet sync reads them again by itself"));
+    }
+    let wanted = match only(reason)? {
+        every if every.is_empty() => format!("WHERE reason <> '{nameless}'"),
+        one => one,
+    };
     let lake = lake::existing(global, settings)?;
     let engine = Engine::new(Arc::clone(&lake)).await.map_err(helpful)?;
     let committer = (!dry_run).then(|| Committer::new(lake, Arc::new(SystemClock), Retry::SOON));
@@ -107,7 +116,7 @@ async fn replay(global: &Global, settings: &Settings, printer: Printer, reason: 
     if let Some(rejects) = freshet_tables::find("_rejects") {
         loader.close_table(rejects);
     }
-    let sql = format!("SELECT {COLUMNS} FROM _rejects {}", only(reason)?);
+    let sql = format!("SELECT {COLUMNS} FROM _rejects {wanted}");
     let mut answer = engine.query(&sql).await.map_err(helpful)?;
     let (mut rejects, mut known, mut counts, mut rows) = (0_u64, 0_u64, Counts::default(), 0);
     while let Some(batch) = answer.next().await.map_err(helpful)? {

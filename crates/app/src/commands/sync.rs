@@ -183,6 +183,13 @@ fn drift_lines(report: &StreamReport) -> Vec<String> {
         Drift::Type { path, found } => {
             format!("{}: {path} is a {found} now ({}), kept in _extra, its column is NULL", report.name, counted(*times, "object"))
         }
+        Drift::Key { path } => {
+            format!(
+                "{}: {path} is missing ({}), kept in _rejects; see freshet rejects show --reason nameless",
+                report.name,
+                counted(*times, "object")
+            )
+        }
     };
     report.drift.iter().take(DRIFT_SHOWN).map(line).collect()
 }
@@ -195,6 +202,7 @@ fn as_json(report: &StreamReport) -> Value {
         .map(|(drift, times)| match drift {
             Drift::Field { path } => json!({ "kind": "field", "path": path, "objects": times }),
             Drift::Type { path, found } => json!({ "kind": "type", "path": path, "found": found, "objects": times }),
+            Drift::Key { path } => json!({ "kind": "key", "path": path, "objects": times }),
         })
         .collect();
     json!({

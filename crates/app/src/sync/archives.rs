@@ -56,11 +56,11 @@ fn month(text: &str) -> Result<Date, String> {
 
 impl Sync<'_> {
     /// Reads the archives of `months` of all enterprise accounts into the table of `stream`. An event that is there already, as from
-    /// a day that was read, is the same row. It is no run of the schedule's, so `_runs` does not tell of it.
+    /// a day that was read, is the same row.
     pub(crate) async fn archives(&self, stream: &'static StreamDef, months: Months) -> StreamReport {
         let (started, counters) = (Instant::now(), Arc::new(ApiCounters::default()));
         let api = self.api.counted_by(Arc::clone(&counters));
-        let mut report = StreamReport::begun(stream, Mode::New, SystemClock.now());
+        let mut report = StreamReport::begun(stream, Mode::Archives, SystemClock.now());
         match accounts(&api).await {
             Ok(accounts) if accounts.is_empty() => report.problems.push("the token sees no enterprise account".to_owned()),
             Ok(accounts) => {
@@ -75,6 +75,7 @@ impl Sync<'_> {
         report.asked = counters.snapshot();
         report.at.1 = SystemClock.now();
         report.took = started.elapsed();
+        self.record(std::slice::from_ref(&report)).await;
         report
     }
 
@@ -97,8 +98,8 @@ impl Sync<'_> {
 
     async fn store(&self, stream: &'static StreamDef, events: &[Value], report: &mut StreamReport) -> Result<(), DestinationError> {
         let listed = events.iter().map(|object| Listed { object, parent: None, request: &[] });
-        let Rows { merge, drift, nameless } = rows(stream, listed, SystemClock.now())?;
-        report.problems.extend(nameless);
+        let Rows { merge, rejects, drift } = rows(stream, listed, SystemClock.now())?;
+        self.reject(rejects, &merge).await?;
         let merged = self.lake.merge(&merge).await?;
         report.merged.inserted += merged.inserted;
         report.merged.updated += merged.updated;

@@ -56,7 +56,8 @@ pub(super) async fn record(lake: &Lake, reason: &str, reports: &[StreamReport]) 
     let text = id.to_string();
     let Some(batch) = run_rows(reports.iter().map(|report| row(&text, reason, report))) else { return Ok(()) };
     let mut marks: Vec<(ShardId, Micros)> = Vec::new();
-    for report in reports.iter().filter(|report| !report.is_failed()) {
+    // Archives say nothing of what is new.
+    for report in reports.iter().filter(|report| !report.is_failed() && report.mode != Mode::Archives) {
         let [read, whole] = marks_of(report.name);
         marks.push((read, report.at.0));
         if report.mode == Mode::Full && report.is_whole {

@@ -31,6 +31,8 @@ pub(crate) enum Mode {
     Full,
     /// What is new since the bookmarks, where Heroku can tell; all of the rest.
     New,
+    /// Archives of what lies further back.
+    Archives,
 }
 
 impl Mode {
@@ -40,6 +42,7 @@ impl Mode {
         match self {
             Self::Full => "full",
             Self::New => "new",
+            Self::Archives => "archives",
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::chance;
 use crate::freshet::{Place, sample};
 use crate::keys::keyed_lines;
+use crate::sync::requests_around_a_release;
 
 /// What [`Place::query`] sums for a column of this type, in the words of `readers.py`.
 fn sum_of(column: &str, delta_type: &str) -> String {
@@ -38,13 +39,39 @@ fn seen_by_us(place: &Place, table: &str) -> Value {
     json!({ "rows": row["row_count"], "columns": columns.iter().map(of_column).collect::<Vec<_>>() })
 }
 
+/// A Python that has the other readers, in the full tier.
+fn python() -> Option<String> {
+    let python = std::env::var("FRESHET_READERS").ok().filter(|python| chance::full() && Path::new(python).exists());
+    if python.is_none() {
+        eprintln!("skipped: FRESHET_FULL=1 and FRESHET_READERS, a Python that has the other readers, are not both set");
+    }
+    python
+}
+
+/// Runs a script of ours with it, and gives what it said.
+fn run_script(python: &str, name: &str, arguments: &[&Path]) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name);
+    let output = Command::new(python).arg(script).args(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    eprintln!("{said}");
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+#[test]
+fn duckdb_runs_the_view_as_its_file_says() {
+    let Some(python) = python() else { return };
+    let place = Place::new();
+    requests_around_a_release(&place);
+    let view = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/sql/router_requests_enriched.sql");
+    let said: Value = serde_json::from_str(&run_script(&python, "duckdb_view.py", &[&place.lake(), &view])).unwrap();
+    let ours = place.query("SELECT request_id, release_version, release_commit, dyno_size FROM router_requests_enriched ORDER BY ts");
+    assert_eq!(said, json!(ours));
+}
+
 #[test]
 fn other_readers_see_what_we_see() {
-    let python = std::env::var("FRESHET_READERS").unwrap_or_default();
-    if !chance::full() || !Path::new(&python).exists() {
-        eprintln!("skipped: FRESHET_FULL=1 and FRESHET_READERS, a Python that has the other readers, are not both set");
-        return;
-    }
+    let Some(python) = python() else { return };
     let place = Place::new();
     place.file("freshet.toml", "[load]\nmax_rows = 3000\n");
     for part in 0..6 {
@@ -61,9 +88,5 @@ fn other_readers_see_what_we_see() {
     let tables = tables.as_array().unwrap().iter().map(|table| table["table"].as_str().unwrap());
     let expected: Map<String, Value> = tables.map(|table| (table.to_owned(), seen_by_us(&place, table))).collect();
     let expected = place.file("expected.json", Value::from(expected).to_string());
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers.py");
-    let output = Command::new(python).arg(script).arg(place.lake()).arg(expected).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    eprintln!("{said}");
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    run_script(&python, "readers.py", &[&place.lake(), &expected]);
 }

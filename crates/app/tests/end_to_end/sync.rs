@@ -169,6 +169,28 @@ fn what_the_catalogue_does_not_know_is_kept_and_told() {
 }
 
 #[test]
+fn an_object_that_nothing_names_is_a_reject_once() {
+    let place = Place::new();
+    let heroku = Heroku::still(&place, "");
+    let all = heroku.objects("stack").len() as i64;
+    assert_eq!(sync(&place, "stacks").0.code, Some(0));
+    for time in 0..2 {
+        heroku.strike("{\"api-no-id\":{\"probability\":1,\"times\":1}}");
+        let (ended, report) = sync(&place, "stacks --full");
+        assert_eq!(ended.code, Some(0), "{ended:#?}");
+        let drift = &stream(&report, "stacks")["drift"][0];
+        assert_eq!((&drift["kind"], &drift["path"], &drift["objects"]), (&json!("key"), &json!("id"), &json!(1)), "{report}");
+        assert_eq!(place.number("SELECT count(*) FROM _rejects WHERE reason = 'nameless' AND source_name = 'stacks'"), 1, "{time}");
+    }
+    let shown = place.json("rejects show --reason nameless", &[]);
+    assert!(shown["text"].as_str().unwrap().contains("\"name\":"), "{shown}");
+    let replayed = place.json("rejects replay", &[]);
+    assert_eq!(replayed["rejects"], 0, "an object is no log line: {replayed}");
+    // Nobody can say that the object which it seems to be is gone.
+    assert_eq!(place.number("SELECT count(*) FROM stacks WHERE _deleted_at IS NULL"), all);
+}
+
+#[test]
 fn secrets_are_in_no_table_and_no_file() {
     let place = Place::new();
     let heroku = Heroku::still(&place, "");
@@ -283,11 +305,11 @@ fn what_cannot_be_asked_is_told() {
     assert!(!format!("{ended:?}").contains("HRKU-of-cli"));
 }
 
-#[test]
-fn requests_know_the_release_that_served_them() {
-    let place = Place::new();
-    let _heroku = Heroku::still(&place, "");
-    sync(&place, "");
+/// Imports a request before and one after the newest release of an app with web dynos; the newer release's number, and a command that
+/// imports the same lines elsewhere.
+pub(crate) fn requests_around_a_release(place: &Place) -> (Value, String, std::path::PathBuf) {
+    let _heroku = Heroku::still(place, "");
+    sync(place, "");
     let release = &place.query(
         "SELECT app_name, version, created_at FROM releases r WHERE EXISTS (SELECT 1 FROM formation f WHERE f.app_id = r.app_id AND f.type = 'web') ORDER BY created_at DESC LIMIT 1",
     )[0];
@@ -301,14 +323,22 @@ fn requests_know_the_release_that_served_them() {
         )
     };
     let log = place.file("router.log", line(-60) + &line(60));
-    place.ok(&format!("import --app {app}"), &[&log]);
+    let import = format!("import --app {app}");
+    place.ok(&import, &[&log]);
+    (release["version"].clone(), import, log)
+}
+
+#[test]
+fn requests_know_the_release_that_served_them() {
+    let place = Place::new();
+    let (version, import, log) = requests_around_a_release(&place);
     let rows = place.query("SELECT request_id, release_version, dyno_size FROM router_requests_enriched ORDER BY ts");
     assert_eq!(rows.len(), 2, "{rows:?}");
-    assert_eq!(rows[1]["release_version"], release["version"], "{rows:?}");
-    assert_ne!(rows[0]["release_version"], release["version"], "{rows:?}");
+    assert_eq!(rows[1]["release_version"], version, "{rows:?}");
+    assert_ne!(rows[0]["release_version"], version, "{rows:?}");
     assert!(rows.iter().all(|row| row["dyno_size"].is_string()), "{rows:?}");
     let other = Place::new();
-    other.ok(&format!("import --app {app}"), &[&log]);
+    other.ok(&import, &[&log]);
     let without = other.run("query", &[Path::new("SELECT * FROM router_requests_enriched")]);
     assert!(without.code == Some(1) && without.stderr.contains("freshet sync"), "{without:#?}");
 }

@@ -16,7 +16,7 @@ use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError};
 use freshet_core::{DestinationError, Micros};
 use serde_json::json;
 
-pub(super) use self::merge::rows_of;
+pub(super) use self::merge::{columns_of, rows_of};
 use self::plan::plan;
 pub(super) use self::plan::{Group, Partition, SmallFile, arrow_schema};
 use super::encode::Encoder;

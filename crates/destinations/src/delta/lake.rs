@@ -29,10 +29,11 @@ pub struct LakeOptions {
     pub clock: Arc<dyn Clock>,
     /// What Parquet files name as their maker.
     pub created_by: String,
-    /// Log entries after which [`Lake::maintain_log`] writes a checkpoint. 100 by default.
+    /// Log entries after which [`Lake::maintain_log`] writes a checkpoint, and the table is opened anew from it. 20 by default: each look at
+    /// the log lists what came since.
     pub checkpoint_every: u64,
     /// Log entries after which a table is opened anew. Delta-rs keeps something of every entry it has followed, so that
-    /// commits get slower and memory grows until the table is opened again. 100 by default.
+    /// commits get slower and memory grows until the table is opened again, which a checkpoint does too. 100 by default.
     pub reopen_every: u64,
     /// Days for which log entries are kept: how far back time travel goes, and how long `_loads` has to read them. 7 by default.
     pub log_retention_days: u16,
@@ -45,7 +46,7 @@ impl Default for LakeOptions {
         Self {
             clock: Arc::new(SystemClock),
             created_by: concat!("freshet ", env!("CARGO_PKG_VERSION")).to_owned(),
-            checkpoint_every: 100,
+            checkpoint_every: 20,
             reopen_every: 100,
             log_retention_days: 7,
             deleted_file_retention_days: 7,

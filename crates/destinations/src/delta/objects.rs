@@ -1,7 +1,8 @@
 //! Objects with a key: what has changed takes the place of what was, in one entry of the log.
 //!
 //! Only files that hold a row which changes are written anew, and nothing is written when nothing has changed. The table is read
-//! for each merge: it is the only thing that knows what it holds after a crash or another writer's commit.
+//! for each merge: it is the only thing that knows what it holds after a crash or another writer's commit. Where objects only ever come
+//! and never change, its keys are enough, and one batch of them at a time.
 
 mod compare;
 
@@ -13,14 +14,14 @@ use deltalake_core::kernel::transaction::CommitBuilder;
 use deltalake_core::kernel::{Action, Transaction};
 use deltalake_core::protocol::{DeltaOperation, MergePredicate, OutputMode};
 use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError};
-use freshet_core::{Committed, DestinationError, Merge, Merged, Micros, Position, ShardId, TableDef, VALID_TO};
+use freshet_core::{Committed, DestinationError, Merge, MergeMode, Merged, Micros, Position, ShardId, TableDef, VALID_TO};
 use futures::TryStreamExt as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use self::compare::{Compared, compare};
+use self::compare::{Compared, Unknown, compare};
 use super::commit::put_files;
-use super::compact::{Group, Partition, SmallFile, arrow_schema, rows_of};
+use super::compact::{Group, Partition, SmallFile, arrow_schema, columns_of, rows_of};
 use super::encode::{EncodedFile, Encoder};
 use super::failure::{failure, is_conflict};
 use super::lake::{Lake, OpenTable};
@@ -30,16 +31,16 @@ use super::prepare::quiet;
 /// Attempts of one merge against others that commit to the same table.
 const ATTEMPTS: u32 = 8;
 
-/// Bytes of a table's files, as compressed, that a merge reads into memory. Ten million objects or so; beyond that another engine
-/// has to keep the table.
+/// Bytes of a table's files, as compressed, that a merge of objects which change reads into memory. Ten million objects or so; beyond
+/// that another engine has to keep the table.
 pub const MERGE_BYTES_MAX: u64 = 1 << 30;
 
 impl Lake {
     /// Brings the objects of `merge` into their table. Safe to repeat: what is there already is left as it is.
     ///
     /// # Errors
-    /// [`DestinationError::Refused`] when the table is too large, is partitioned, or has rows that only an engine with deletion vectors
-    /// can tell from deleted ones; else when files cannot be read or written.
+    /// [`DestinationError::Refused`] when the table is too large or is partitioned, which matters to rows that change, or has rows that
+    /// only an engine with deletion vectors can tell from deleted ones; else when files cannot be read or written.
     pub async fn merge(&self, merge: &Merge) -> Result<Merged, DestinationError> {
         let name = merge.table.name;
         let slot = self.slot(name);
@@ -60,7 +61,8 @@ impl Lake {
                 self.settle(name).await?;
                 return Ok(merged);
             }
-            let files = files_of(merge.table, &open.table)?;
+            let only_adds = merge.mode == MergeMode::IfNew;
+            let files = if only_adds { all_files_of(merge.table, &open.table)? } else { files_of(merge.table, &open.table)? };
             let prepared = self.prepare_merge(merge, &open.table, &files).await;
             let (compared, encoded) = prepared.map_err(|error| failure(format!("merge objects into table {name}"), error))?;
             let moved = moved(&merge.bookmarks, open);
@@ -86,17 +88,30 @@ impl Lake {
 
     /// Reads the table, compares, and writes what is to come into files that nobody sees yet.
     async fn prepare_merge(&self, merge: &Merge, table: &DeltaTable, files: &[Group]) -> DeltaResult<(Compared, Vec<EncodedFile>)> {
-        let encoder = Encoder::new(&arrow_schema(table)?, Vec::new(), &self.options.created_by);
-        let mut current: Vec<Vec<RecordBatch>> = Vec::with_capacity(files.len());
-        for file in files {
-            current.push(rows_of(table.object_store(), file, encoder.schema()).try_collect().await?);
-        }
+        let partitions = table.snapshot()?.metadata().partition_columns().to_vec();
+        let encoder = Encoder::new(&arrow_schema(table)?, partitions, &self.options.created_by);
+        let schema = Arc::clone(encoder.schema());
         let fitted: DeltaResult<Vec<RecordBatch>> = merge.batches.iter().map(|batch| fit(batch, &encoder)).collect();
         let merge = Merge { batches: fitted?, ..merge.clone() };
-        let schema = Arc::clone(encoder.schema());
-        let compared = tokio::task::spawn_blocking(move || compare(&current, &merge, &schema))
-            .await
-            .map_err(|error| DeltaTableError::Generic(format!("comparing objects stopped: {error}")))??;
+        let compared = if merge.mode == MergeMode::IfNew {
+            let mut unknown = Unknown::new(merge, &schema)?;
+            let key = unknown.key_schema(&schema)?;
+            for file in files {
+                let mut keys = columns_of(table.object_store(), file, &key);
+                while let Some(keys) = keys.try_next().await? {
+                    unknown.known(&keys)?;
+                }
+            }
+            unknown.finish()?
+        } else {
+            let mut current: Vec<Vec<RecordBatch>> = Vec::with_capacity(files.len());
+            for file in files {
+                current.push(rows_of(table.object_store(), file, &schema).try_collect().await?);
+            }
+            tokio::task::spawn_blocking(move || compare(&current, &merge, &schema))
+                .await
+                .map_err(|error| DeltaTableError::Generic(format!("comparing objects stopped: {error}")))??
+        };
         let _turn = self.encoders.acquire().await;
         let mut encoded = encoder.encode(compared.rows.clone()).await?;
         encoded.extend(encoder.encode(compared.past.clone()).await?);
@@ -240,30 +255,37 @@ impl Try {
 /// left out.
 fn files_of(def: &TableDef, table: &DeltaTable) -> Result<Vec<Group>, DestinationError> {
     let name = def.name;
-    let keeps_versions = def.columns.iter().any(|column| column.name == VALID_TO);
-    let refused = |problem: String| DestinationError::Refused { problem };
+    let refused = |problem: String| Err(DestinationError::Refused { problem });
     let state = table.snapshot().map_err(|error| failure(format!("read table {name}"), error))?;
     if !state.metadata().partition_columns().is_empty() {
-        return Err(refused(format!("table {name} is partitioned, which tables of objects are not; move it away, and it is made anew")));
+        return refused(format!("table {name} is partitioned, which tables of objects are not; move it away, and it is made anew"));
     }
+    let files = all_files_of(def, table)?;
+    let bytes: u64 = files.iter().map(Group::bytes).sum();
+    if bytes > MERGE_BYTES_MAX {
+        return refused(format!(
+            "table {name} has {bytes} bytes, and a merge reads {MERGE_BYTES_MAX} at most. Move it away, and it is made anew"
+        ));
+    }
+    Ok(files)
+}
+
+/// Each active file of a table, however many there are.
+fn all_files_of(def: &TableDef, table: &DeltaTable) -> Result<Vec<Group>, DestinationError> {
+    let name = def.name;
+    let keeps_versions = def.columns.iter().any(|column| column.name == VALID_TO);
+    let state = table.snapshot().map_err(|error| failure(format!("read table {name}"), error))?;
     let mut files = Vec::new();
-    let mut bytes = 0;
     for file in state.log_data().iter() {
         let (None, Some(rows)) = (file.deletion_vector_descriptor(), file.num_records()) else {
             let problem =
                 format!("table {name} has deletion vectors or files without statistics. Rewrite it with the engine that wrote them");
-            return Err(refused(problem));
+            return Err(DestinationError::Refused { problem });
         };
         if keeps_versions && file.stats().is_some_and(|stats| all_have(VALID_TO, &stats)) {
             continue;
         }
-        bytes += u64::try_from(file.size()).unwrap_or_default();
         files.push(Group { partition: Partition::Whole, files: vec![SmallFile::of(&file, rows, true)] });
-    }
-    if bytes > MERGE_BYTES_MAX {
-        return Err(refused(format!(
-            "table {name} has {bytes} bytes, and a merge reads {MERGE_BYTES_MAX} at most. Move it away, and it is made anew"
-        )));
     }
     Ok(files)
 }

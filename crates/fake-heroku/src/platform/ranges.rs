@@ -118,7 +118,7 @@ impl<'a> Page<'a> {
     }
 }
 
-/// A field that nobody expects, or a value of another type.
+/// A field that nobody expects, a value of another type, or no id.
 fn tamper(object: &mut Cow<'_, Value>, faults: &Faults) {
     if faults.strikes(Fault::ApiUnknownField)
         && let Some(map) = object.to_mut().as_object_mut()
@@ -130,9 +130,14 @@ fn tamper(object: &mut Cow<'_, Value>, faults: &Faults) {
     {
         change_a_type(map, faults);
     }
+    if faults.strikes(Fault::ApiNoId)
+        && let Some(map) = object.to_mut().as_object_mut()
+    {
+        map.remove("id");
+    }
 }
 
-/// The id stays: without it nobody could say which object it was.
+/// The id stays: that it lacks is a fault of its own.
 fn change_a_type(map: &mut Map<String, Value>, faults: &Faults) {
     let names: Vec<_> = map.keys().filter(|name| *name != "id").cloned().collect();
     if names.is_empty() {

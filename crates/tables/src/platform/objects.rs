@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::moment::{days, micros};
 use super::secrets::redacted;
+use crate::rejects::object_rejects;
 
 /// Objects of one stream on their way to be rows.
 pub struct Objects {
@@ -19,9 +20,20 @@ pub struct Objects {
     extra: StringBuilder,
     raw: StringBuilder,
     rows: usize,
-    /// Objects without a name.
-    nameless: u64,
+    /// Objects without a name, as JSON.
+    nameless: Vec<String>,
     drift: BTreeMap<Drift, u64>,
+}
+
+/// What objects have become.
+#[derive(Clone, Debug)]
+pub struct ObjectRows {
+    /// Those with a name, in the stream's table.
+    pub batch: RecordBatch,
+    /// Those without one, in `_rejects`.
+    pub rejects: Option<RecordBatch>,
+    /// In which ways and how often they were not as the catalogue says.
+    pub drift: BTreeMap<Drift, u64>,
 }
 
 /// One object, and what is known of it besides.
@@ -50,6 +62,11 @@ pub enum Drift {
         /// What it is: `string`, `number`, `boolean`, `array` or `object`; `text` for a string that is no time or date.
         found: &'static str,
     },
+    /// A part of the key is missing, so the object became no row.
+    Key {
+        /// Its path.
+        path: String,
+    },
 }
 
 impl Objects {
@@ -57,18 +74,26 @@ impl Objects {
     #[must_use]
     pub fn new(stream: &'static StreamDef) -> Self {
         let columns = stream.fields.iter().map(|field| Column::new(field.kind)).collect();
-        Self { stream, columns, extra: StringBuilder::new(), raw: StringBuilder::new(), rows: 0, nameless: 0, drift: BTreeMap::new() }
+        Self {
+            stream,
+            columns,
+            extra: StringBuilder::new(),
+            raw: StringBuilder::new(),
+            rows: 0,
+            nameless: Vec::new(),
+            drift: BTreeMap::new(),
+        }
     }
 
-    /// Adds an object. Whatever else it holds, it becomes a row if it has a name: all parts of the stream's key.
+    /// Adds an object. Whatever else it holds, it becomes a row of its table if it has a name: all parts of the stream's key.
     pub fn add(&mut self, listed: Listed<'_>) {
-        let has_part =
-            |part: &&str| self.stream.field(part).is_some_and(|field| is_part(field.kind, &value_of(field, listed.object, listed)));
-        if !self.stream.key.iter().all(has_part) {
-            self.nameless += 1;
+        let object = redacted(listed.object, self.stream.secrets);
+        let mut key = self.stream.key.iter().filter_map(|part| self.stream.field(part));
+        if let Some(missing) = key.find(|field| !is_part(field.kind, &value_of(field, listed.object, listed))) {
+            *self.drift.entry(Drift::Key { path: missing.json.to_owned() }).or_default() += 1;
+            self.nameless.push(object.to_string());
             return;
         }
-        let object = redacted(listed.object, self.stream.secrets);
         let mut extra = Map::new();
         self.unknown(&object, &mut String::new(), &mut extra);
         for (field, column) in self.stream.fields.iter().zip(&mut self.columns) {
@@ -87,17 +112,11 @@ impl Objects {
         self.rows += 1;
     }
 
-    /// How many objects had no name, and so became no rows.
-    #[must_use]
-    pub fn nameless(&self) -> u64 {
-        self.nameless
-    }
-
-    /// The rows so far, as of `at`, and in which ways and how often they were not as the catalogue says.
+    /// The rows so far, as of `at`.
     ///
     /// # Errors
     /// The stream's table has not the columns that its fields make.
-    pub fn finish(mut self, at: Micros) -> Result<(RecordBatch, BTreeMap<Drift, u64>), ArrowError> {
+    pub fn finish(mut self, at: Micros) -> Result<ObjectRows, ArrowError> {
         let mut columns: BTreeMap<&str, ArrayRef> =
             self.stream.fields.iter().zip(&mut self.columns).map(|(field, column)| (field.column.name, column.finish())).collect();
         columns.insert("_extra", Arc::new(self.extra.finish()));
@@ -110,7 +129,8 @@ impl Objects {
             None => Err(ArrowError::SchemaError(format!("nothing fills the column {} of {}", field.name(), self.stream.name))),
         };
         let arrays = schema.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
-        Ok((RecordBatch::try_new(schema, arrays)?, self.drift))
+        let rejects = object_rejects(self.stream.name, &self.nameless, at);
+        Ok(ObjectRows { batch: RecordBatch::try_new(schema, arrays)?, rejects, drift: self.drift })
     }
 
     /// Finds what the catalogue does not know.

@@ -81,7 +81,7 @@ impl WebhookEvents {
     pub(crate) fn finish(self, at: Micros) -> Result<EventRows, EventsError> {
         let key = self.stream.key.iter().filter_map(|part| self.stream.field(part)).map(|field| field.column.name).collect();
         // What is new in them is drift like that of the API's objects, and is told by the next sync, which reads the same events.
-        let (batch, _drift) = self.objects.finish(at).map_err(|error| EventsError(error.to_string()))?;
+        let batch = self.objects.finish(at).map_err(|error| EventsError(error.to_string()))?.batch;
         Ok(EventRows { table: self.stream.table, key, batch })
     }
 }
@@ -119,6 +119,7 @@ mod tests {
     use arrow_array::types::TimestampMicrosecondType;
     use proptest::prelude::*;
 
+    use super::super::objects::ObjectRows;
     use super::*;
 
     fn delivery() -> Value {
@@ -153,7 +154,7 @@ mod tests {
         }
         let object = json!({ "id": "e-1", "include": "api:release", "payload": payload, "created_at": "2026-11-20T10:00:00.5Z", "updated_at": "2026-11-20T10:00:01+00:00" });
         listed.add(Listed { object: &object, parent: Some(("apps", &json!({ "id": "a-1" }))), request: &[] });
-        let (expected, drift) = listed.finish(Micros(7)).unwrap();
+        let ObjectRows { batch: expected, drift, .. } = listed.finish(Micros(7)).unwrap();
         assert_eq!(told, expected);
         assert!(drift.is_empty(), "{drift:?}");
         assert_eq!((text(&told, "id").as_deref(), text(&told, "app_id").as_deref()), (Some("e-1"), Some("a-1")));

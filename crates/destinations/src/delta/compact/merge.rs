@@ -9,6 +9,7 @@ use deltalake_core::{DeltaResult, DeltaTableError};
 use futures::Stream;
 use object_store::path::Path;
 use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt};
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::file::reader::ChunkReader;
 use tokio::runtime::Handle;
@@ -29,8 +30,25 @@ pub(in crate::delta) fn rows_of(
     group: &Group,
     schema: &SchemaRef,
 ) -> impl Stream<Item = DeltaResult<RecordBatch>> + Send + Unpin + 'static {
+    read_files(store, group, Shape::of(group, schema))
+}
+
+/// As [`rows_of`], for only those columns that are in `schema`: the others are not read at all.
+pub(in crate::delta) fn columns_of(
+    store: Arc<dyn ObjectStore>,
+    group: &Group,
+    schema: &SchemaRef,
+) -> impl Stream<Item = DeltaResult<RecordBatch>> + Send + Unpin + 'static {
+    read_files(store, group, Shape { is_whole: false, ..Shape::of(group, schema) })
+}
+
+fn read_files(
+    store: Arc<dyn ObjectStore>,
+    group: &Group,
+    shape: Shape,
+) -> impl Stream<Item = DeltaResult<RecordBatch>> + Send + Unpin + 'static {
     let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
-    let (files, shape, runtime) = (group.files.clone(), Shape::of(group, schema), Handle::current());
+    let (files, runtime) = (group.files.clone(), Handle::current());
     spawn_blocking(move || {
         for file in &files {
             let read = runtime.block_on(get(store.as_ref(), file)).and_then(|found| read(found, file, &shape, &sender));
@@ -52,11 +70,13 @@ pub(in crate::delta) fn rows_of(
 struct Shape {
     schema: SchemaRef,
     partition: Partition,
+    /// Whether every column of the files is wanted.
+    is_whole: bool,
 }
 
 impl Shape {
     fn of(group: &Group, schema: &SchemaRef) -> Self {
-        Self { schema: Arc::clone(schema), partition: group.partition.clone() }
+        Self { schema: Arc::clone(schema), partition: group.partition.clone(), is_whole: true }
     }
 
     /// The columns by name: those that the file lacks are NULL, and the partition's is the same in all rows.
@@ -112,8 +132,9 @@ fn reader<Chunks: ChunkReader + 'static>(chunks: Chunks, file: &SmallFile, shape
     if u64::try_from(rows) != Ok(file.rows) {
         return Err(DeltaTableError::Generic(format!("{} has {rows} rows, and {} by the log", file.path, file.rows)));
     }
-    if !shape.covers(builder.schema()) {
+    if shape.is_whole && !shape.covers(builder.schema()) {
         return Err(DeltaTableError::Generic(format!("{} has columns that the table does not", file.path)));
     }
-    Ok(builder.with_batch_size(BATCH_ROWS).build()?)
+    let wanted = ProjectionMask::columns(builder.parquet_schema(), shape.schema.fields().iter().map(|field| field.name().as_str()));
+    Ok(builder.with_projection(wanted).with_batch_size(BATCH_ROWS).build()?)
 }

@@ -77,6 +77,59 @@ pub(super) fn compare(files: &[Vec<RecordBatch>], merge: &Merge, schema: &Schema
     Ok(compared)
 }
 
+/// What of a merge is new, by the keys alone that the table has.
+pub(super) struct Unknown {
+    merge: Merge,
+    key: Projection,
+    /// Batch and row of each object that is not known yet.
+    rows: HashMap<Box<[u8]>, (usize, usize)>,
+    counts: Merged,
+}
+
+impl Unknown {
+    /// Of the objects of `merge`, all of whose batches have `schema`, none is known yet.
+    pub(super) fn new(merge: Merge, schema: &SchemaRef) -> Result<Self, ArrowError> {
+        let key = Projection::new(schema, |name| merge.key.contains(&name))?;
+        let mut rows = HashMap::new();
+        for (batch, objects) in merge.batches.iter().enumerate() {
+            for (row, key) in key.of(objects)?.iter().enumerate() {
+                rows.insert(key.data().into(), (batch, row));
+            }
+        }
+        Ok(Self { merge, key, rows, counts: Merged::default() })
+    }
+
+    /// The columns of the key, in which the table's keys are to be told.
+    pub(super) fn key_schema(&self, schema: &Schema) -> Result<SchemaRef, ArrowError> {
+        Ok(Arc::new(schema.project(&self.key.columns)?))
+    }
+
+    /// The table has these keys.
+    pub(super) fn known(&mut self, keys: &RecordBatch) -> Result<(), ArrowError> {
+        for key in &self.key.converter.convert_columns(keys.columns())? {
+            if self.rows.remove(key.data()).is_some() {
+                self.counts.unchanged += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// What it comes to, when all keys are told.
+    pub(super) fn finish(self) -> Result<Compared, ArrowError> {
+        let mut wanted: Vec<Vec<u64>> = vec![Vec::new(); self.merge.batches.len()];
+        for (batch, row) in self.rows.values() {
+            wanted[*batch].push(*row as u64);
+        }
+        let mut compared = Compared { counts: self.counts, ..Compared::default() };
+        compared.counts.inserted = self.rows.len() as u64;
+        for (batch, mut rows) in self.merge.batches.iter().zip(wanted).filter(|(_, rows)| !rows.is_empty()) {
+            rows.sort_unstable();
+            compared.rows.push(take_record_batch(batch, &UInt64Array::from(rows))?);
+        }
+        Ok(compared)
+    }
+}
+
 /// Some columns of a table as bytes that are equal when the values are.
 struct Projection {
     columns: Vec<usize>,
@@ -152,7 +205,7 @@ impl Incoming {
             fates.push(match self.by_key.get_mut(keys.row(row).data()) {
                 Some(object) => {
                     let is_equal = || self.contents[object.batch].row(object.row) == contents.row(row);
-                    let is_same = merge.mode == MergeMode::IfNew || (!is_deleted && is_equal());
+                    let is_same = !is_deleted && is_equal();
                     match (object.seen, is_same) {
                         // A second row of one object, which somebody else has written, goes.
                         (Seen::Same, _) => replaced,

@@ -130,6 +130,8 @@ async fn faults_strike_as_often_as_asked() {
     let names = before.list()[0].as_object().unwrap().keys();
     let other: Vec<_> = names.filter(|name| kind(&before.list()[0][*name]) != kind(&after.list()[0][*name])).collect();
     assert_eq!(other.len(), 1, "{other:?}");
+    bench.strike(Fault::ApiNoId, 1);
+    assert!(bench.get("/apps").await.list()[0].get("id").is_none());
 }
 
 #[tokio::test]

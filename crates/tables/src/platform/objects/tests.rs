@@ -12,7 +12,8 @@ fn rows(name: &str, objects: &[Value]) -> (RecordBatch, BTreeMap<Drift, u64>) {
     for object in objects {
         rows.add(Listed { object, parent: None, request: &[] });
     }
-    rows.finish(Micros(7)).unwrap()
+    let ObjectRows { batch, drift, .. } = rows.finish(Micros(7)).unwrap();
+    (batch, drift)
 }
 
 fn text(batch: &RecordBatch, column: &str, row: usize) -> Option<String> {
@@ -58,15 +59,21 @@ fn what_is_new_or_of_another_type_is_kept_and_told() {
 }
 
 #[test]
-fn what_nothing_names_is_counted_and_no_row() {
+fn what_nothing_names_is_a_reject() {
     let mut rows = Objects::new(stream("apps").unwrap());
-    for object in
-        [json!({ "id": "a" }), json!({ "id": null }), json!({ "name": "x" }), json!({ "id": 7 }), json!([{ "id": "b" }]), json!("c")]
-    {
-        rows.add(Listed { object: &object, parent: None, request: &[] });
+    let nameless = [json!({ "id": null }), json!({ "name": "x" }), json!({ "id": 7 }), json!([{ "id": "b" }]), json!("c")];
+    for object in nameless.iter().chain([&json!({ "id": "a" })]) {
+        rows.add(Listed { object, parent: None, request: &[] });
     }
-    assert_eq!(rows.nameless(), 5);
-    assert_eq!(rows.finish(Micros(7)).unwrap().0.num_rows(), 1);
+    let ObjectRows { batch, rejects, drift } = rows.finish(Micros(7)).unwrap();
+    assert_eq!((batch.num_rows(), drift), (1, BTreeMap::from([(Drift::Key { path: "id".to_owned() }, 5)])));
+    let rejects = rejects.unwrap();
+    let bytes = rejects.column_by_name("bytes").unwrap().as_binary::<i32>();
+    let kept: Vec<Value> = bytes.iter().map(|bytes| serde_json::from_slice(bytes.unwrap()).unwrap()).collect();
+    assert_eq!(kept, nameless);
+    let ids: std::collections::BTreeSet<_> = (0..5).map(|row| text(&rejects, "frame_id", row).unwrap()).collect();
+    assert!(ids.len() == 5 && ids.iter().all(|id| id.starts_with("object-")), "{ids:?}");
+    assert_eq!((text(&rejects, "source_name", 0).as_deref(), text(&rejects, "reason", 0).as_deref()), (Some("apps"), Some("nameless")));
 }
 
 /// `object` with a name, as far as that is its own.
@@ -112,7 +119,7 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// Whatever the API sends, every object that has a name is a row.
+    /// Whatever the API sends, every object is a row: of its own table if it has a name, else of the rejects.
     #[test]
     fn anything_becomes_a_row(index in any::<prop::sample::Index>(), objects in prop::collection::vec(value(), 0..4)) {
         let stream = index.get(streams());
@@ -122,13 +129,12 @@ proptest! {
         }
         let is_own = stream.key.iter().filter_map(|part| stream.field(part)).all(|part| part.origin == Origin::Object);
         for object in &objects {
-            let nameless = rows.nameless();
             rows.add(Listed { object: &named(stream, object.clone()), parent: None, request: &[] });
-            prop_assert_eq!(rows.nameless() == nameless, is_own);
         }
-        let nameless = usize::try_from(rows.nameless()).unwrap();
-        let (batch, _) = rows.finish(Micros(1)).unwrap();
-        prop_assert_eq!(batch.num_rows() + nameless, 2 * objects.len());
+        let ObjectRows { batch, rejects, .. } = rows.finish(Micros(1)).unwrap();
+        let at_least = if is_own { objects.len() } else { 0 };
+        prop_assert!(batch.num_rows() >= at_least, "{} rows, {at_least} at least", batch.num_rows());
+        prop_assert_eq!(batch.num_rows() + rejects.map_or(0, |rejects| rejects.num_rows()), 2 * objects.len());
         prop_assert_eq!(batch.schema(), stream.table.arrow_schema());
     }
 
@@ -146,7 +152,7 @@ proptest! {
         }
         let mut rows = Objects::new(stream);
         rows.add(Listed { object: &named(stream, object), parent: None, request: &[] });
-        let (batch, _) = rows.finish(Micros(1)).unwrap();
+        let batch = rows.finish(Micros(1)).unwrap().batch;
         for column in batch.columns().iter().filter_map(|column| column.as_string_opt::<i32>()) {
             prop_assert!(!column.iter().flatten().any(|text| text.contains("s3cret-v4lue")));
         }

@@ -144,9 +144,13 @@ proptest! {
 
 #[test]
 fn what_is_there_stays_when_only_new_objects_are_wanted() {
-    let files = [vec![batch(&[(1, (0, Some(7), 1, None)), (2, (0, None, 1, Some(1)))])]];
+    let there = batch(&[(1, (0, Some(7), 1, None)), (2, (0, None, 1, Some(1)))]);
     let objects = merge(&[(1, (0, Some(8), 2, None)), (2, (0, Some(8), 2, None)), (3, (0, None, 2, None))], Complete::No, 2);
-    let compared = compare(&files, &Merge { mode: MergeMode::IfNew, ..objects }, &schema()).unwrap();
+    let mut unknown = Unknown::new(Merge { mode: MergeMode::IfNew, ..objects }, &schema()).unwrap();
+    let key = unknown.key_schema(&schema()).unwrap();
+    assert_eq!(key.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>(), ["id"]);
+    unknown.known(&there.project(&[schema().index_of("id").unwrap()]).unwrap()).unwrap();
+    let compared = unknown.finish().unwrap();
     assert_eq!((compared.touched.len(), rows(&compared.rows)), (0, vec![(3, (0, None, 2, None))]));
     assert_eq!((compared.counts.inserted, compared.counts.unchanged), (1, 2));
 }

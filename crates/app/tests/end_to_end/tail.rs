@@ -34,7 +34,7 @@ fn counts<'a>(lines: impl IntoIterator<Item = &'a str>) -> BTreeMap<&'a str, u64
 #[test]
 fn a_log_is_shown_whole_and_once_however_often_its_sessions_break() {
     let place = Place::new();
-    let heroku = busy(&place, "--apps 1 --rate 100");
+    let heroku = busy(&place, "--apps 1 --rate 50");
     let app = heroku.apps[0].clone();
     heroku.fault("session-reset", 0.02, 1000);
     let child = tail(&place, &format!("--app {app} -n 0 --for 12s")).spawn().unwrap();
@@ -50,7 +50,8 @@ fn a_log_is_shown_whole_and_once_however_often_its_sessions_break() {
     let shown: Vec<&str> = ended.stdout.lines().filter(timed).collect();
     let truth: Vec<&str> = truth.stdout.lines().filter(timed).collect();
     assert!(resets >= 3 && shown.len() > 100, "{resets} resets, {} lines", shown.len());
-    let (first, last) = (shown.iter().min().unwrap(), shown.iter().max().unwrap());
+    // The history ends after 1,500 lines: on a busy machine that may be less than what was shown.
+    let (first, last) = (shown.iter().min().max(truth.iter().min()).unwrap(), shown.iter().max().unwrap());
     let between = |line: &&str| line > first && line < last;
     let (of_shown, of_truth) = (counts(shown.iter().copied().filter(between)), counts(truth.iter().copied().filter(between)));
     let missing: Vec<_> = of_truth.iter().filter(|(line, times)| of_shown.get(*line) < Some(times)).collect();

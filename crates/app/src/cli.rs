@@ -182,9 +182,21 @@ pub(crate) struct FakeHerokuArgs {
     /// A drain for every app from the beginning; {app} stands for the app's name
     #[arg(long, value_name = "URL")]
     pub(crate) drain: Vec<String>,
-    /// The only API token to take; without one, any
+    /// The only API token to take, beside those that an OAuth client fetches; without either, any
     #[arg(long, value_name = "TOKEN")]
     pub(crate) token: Option<String>,
+    /// Let an OAuth client with this secret fetch tokens at /oauth/token, and take no others
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) oauth_secret: Option<String>,
+    /// The OAuth client's refresh token
+    #[arg(long, value_name = "TOKEN", default_value = "fake-refresh-token", requires = "oauth_secret")]
+    pub(crate) oauth_refresh_token: String,
+    /// How long the tokens are good that it fetches, in our time; 0 for no end
+    #[arg(long, value_name = "SECONDS", default_value_t = 28_799, requires = "oauth_secret")]
+    pub(crate) oauth_expires_in: u64,
+    /// Change the refresh token each time one is fetched, which Heroku does not
+    #[arg(long, requires = "oauth_secret")]
+    pub(crate) oauth_rotate: bool,
     /// API requests per hour
     #[arg(long, value_name = "COUNT", default_value_t = 4500)]
     pub(crate) rate_limit: u32,

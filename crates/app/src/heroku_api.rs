@@ -1,10 +1,10 @@
 //! What a person wants to know of Heroku's API at once: which apps there are, and why not, if it does not say.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
-use freshet_core::Secret;
-use freshet_sources::platform::{Api, ApiError, ApiLimits, ApiOptions, Part, Range};
+use freshet_sources::platform::{Api, ApiError, ApiLimits, ApiOptions, Part, Range, Token};
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
 
@@ -34,7 +34,7 @@ pub(crate) struct Apps {
 ///
 /// # Errors
 /// See [`Api::new`].
-pub(crate) fn api_for_a_person(url: &str, token: Option<Secret>) -> Result<Api, ApiError> {
+pub(crate) fn api_for_a_person(url: &str, token: Option<Token>) -> Result<Api, ApiError> {
     let limits = ApiLimits {
         web: web::limits(),
         requests_at_once: REQUESTS_AT_ONCE,
@@ -51,8 +51,8 @@ pub(crate) fn api_for_a_person(url: &str, token: Option<Secret>) -> Result<Api, 
 ///
 /// # Errors
 /// There is none.
-pub(crate) fn token(settings: &Settings, scope: &str) -> anyhow::Result<Secret> {
-    settings.heroku.token().map_err(|why| {
+pub(crate) fn token(settings: &Settings, data_dir: &Path, scope: &str) -> anyhow::Result<Token> {
+    settings.heroku.token(data_dir).map_err(|why| {
         let make = format!("export HEROKU_API_KEY=$(heroku authorizations:create --short --description freshet --scope {scope})");
         Failure::error(Exit::BadConfig, format!("there is no token for Heroku's API: {why}\n  make one:  {make}"))
     })
@@ -61,7 +61,9 @@ pub(crate) fn token(settings: &Settings, scope: &str) -> anyhow::Result<Secret> 
 /// `error` with the exit code that it asks for.
 pub(crate) fn failure(error: ApiError) -> anyhow::Error {
     let exit = match &error {
-        ApiError::Unauthorized(_) | ApiError::Forbidden(_) | ApiError::TwoFactor(_) | ApiError::Suspended(_) => Exit::NotPermitted,
+        ApiError::Unauthorized(_) | ApiError::Grant(_) | ApiError::Forbidden(_) | ApiError::TwoFactor(_) | ApiError::Suspended(_) => {
+            Exit::NotPermitted
+        }
         error if error.is_temporary() => Exit::TryAgain,
         _ => Exit::Failed,
     };

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::clock::StoryClock;
 use crate::faults::{Fault, Faults, Strike};
 use crate::logplex::{DrainCounts, Logplex, LogplexOptions};
-use crate::platform::{Api, ApiOptions};
+use crate::platform::{Api, ApiOptions, OAuthOptions};
 use crate::server;
 use crate::telemetry::Telemetry;
 use crate::webhooks::Webhooks;
@@ -41,8 +41,10 @@ pub struct FakeOptions {
     pub begins_at: Timestamp,
     /// Whether the story waits for [`FakeHeroku::go_on`]: what is done before is done before its first line.
     pub is_paused: bool,
-    /// The only API token that is taken; without one, any is.
+    /// The only API token that is taken, beside those of `oauth`; without either, any is.
     pub token: Option<String>,
+    /// An OAuth client that can fetch tokens.
+    pub oauth: Option<OAuthOptions>,
     /// API requests per hour; a sixtieth of it comes back each minute. Heroku has 4,500.
     pub rate_limit: u32,
     /// The code that API requests must have in `Heroku-Two-Factor-Code`; without one, no second factor is asked for.
@@ -66,6 +68,7 @@ impl Default for FakeOptions {
             begins_at: Timestamp::now(),
             is_paused: false,
             token: None,
+            oauth: None,
             rate_limit: 4500,
             two_factor: None,
             maintenance: false,
@@ -135,6 +138,7 @@ impl FakeHeroku {
         let api = ApiOptions {
             base_url: format!("http://{address}"),
             token: options.token,
+            oauth: options.oauth,
             rate_limit: options.rate_limit,
             two_factor: options.two_factor,
             maintenance: options.maintenance,

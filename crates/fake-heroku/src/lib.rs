@@ -34,4 +34,5 @@ pub mod world;
 
 pub use fake::{FakeHeroku, FakeOptions};
 pub use faults::{Fault, Faults, Strike};
+pub use platform::OAuthOptions;
 pub use world::{Actor, Change, Event, Line, Refusal, World, WorldOptions};

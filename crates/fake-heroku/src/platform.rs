@@ -11,6 +11,7 @@ mod changes;
 mod infos;
 mod limits;
 mod lists;
+mod oauth;
 mod ranges;
 mod route;
 mod schema;
@@ -35,15 +36,20 @@ use crate::logplex::Logplex;
 use crate::world::{Chance, Refusal, World};
 use answer::Answer;
 use limits::Bucket;
+use oauth::Tokens;
 use route::{Call, Routes};
+
+pub use oauth::OAuthOptions;
 
 /// How the API is to behave.
 #[derive(Clone, Debug)]
 pub struct ApiOptions {
     /// Where this server is reached, such as `http://127.0.0.1:4000`: log sessions and archives lie below it.
     pub base_url: String,
-    /// The only token it takes; without one, any token will do.
+    /// The only token it takes, beside those of `oauth`; without either, any token will do.
     pub token: Option<String>,
+    /// An OAuth client that can fetch tokens.
+    pub oauth: Option<OAuthOptions>,
     /// Requests per hour; a sixtieth of it comes back each minute. Heroku has 4,500.
     pub rate_limit: u32,
     /// The code that must be in `Heroku-Two-Factor-Code`; without one, no second factor is asked for.
@@ -71,6 +77,7 @@ pub(crate) struct Api {
     faults: Faults,
     routes: Routes,
     bucket: Mutex<Bucket>,
+    tokens: Option<Mutex<Tokens>>,
     // Its own, so that reading does not move the story's.
     chance: Mutex<Chance>,
 }
@@ -80,7 +87,8 @@ impl Api {
     pub(crate) fn new(options: ApiOptions, world: Arc<Mutex<World>>, logplex: Logplex, faults: Faults) -> Self {
         let bucket = Mutex::new(Bucket::new(options.rate_limit, Instant::now()));
         let chance = Mutex::new(faults.chance().of("requests"));
-        Self { options, world, logplex, faults, routes: Routes::new(), bucket, chance }
+        let tokens = options.oauth.clone().map(|oauth| Mutex::new(Tokens::new(oauth)));
+        Self { options, world, logplex, faults, routes: Routes::new(), bucket, tokens, chance }
     }
 
     /// Answers a request. Errs never: an error of the body is a fault that was asked for.
@@ -123,6 +131,10 @@ impl Api {
         }
         if path == "/schema" && request.method() == hyper::Method::GET {
             return Ok(Answer::one(StatusCode::OK, &schema::SCHEMA));
+        }
+        if let (Some(tokens), "/oauth/token", &hyper::Method::POST) = (&self.tokens, path, request.method()) {
+            let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+            return tokens.lock().unwrap_or_else(PoisonError::into_inner).answer(request.body(), &mut chance, Instant::now());
         }
         let headers = request.headers();
         self.check_token(headers)?;
@@ -167,10 +179,14 @@ impl Api {
 
     fn check_token(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
+        let fetched = |given| {
+            let tokens = self.tokens.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+            Some(tokens.takes(given, Instant::now()))
+        };
         let is_good = match (&self.options.token, given) {
             (_, None | Some("")) => false,
-            (Some(token), Some(given)) => token == given,
-            (None, Some(_)) => true,
+            (Some(token), Some(given)) => token == given || fetched(given).unwrap_or(false),
+            (None, Some(given)) => fetched(given).unwrap_or(true),
         };
         if is_good { Ok(()) } else { Err(refusal(401, "unauthorized", "Invalid credentials provided.")) }
     }

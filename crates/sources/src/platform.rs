@@ -1,9 +1,9 @@
 //! Heroku's Platform API as a source: objects and lists, page by page, within the rate limit.
 //!
 //! ```text
-//! question ─▶ permit (so many at once) ─▶ budget (rate limit) ─▶ request ─▶ answer ─▶ object · page
-//!    ▲                                                             │
-//!    └───────────── wait, longer each time ◀── no answer, 429, 5xx ┘
+//! question ─▶ permit (so many at once) ─▶ budget (rate limit) ─▶ token ─▶ request ─▶ answer ─▶ object · page
+//!    ▲                                                                      │
+//!    └───────────────────── wait, longer each time ◀── no answer, 429, 5xx ─┘
 //! ```
 //!
 //! Headers, ranges and errors are as the Platform API reference has them: `Range: id ..; max=1000` asks for a page, 206 with
@@ -15,10 +15,12 @@ mod backoff;
 mod budget;
 mod counters;
 mod error;
+mod oauth;
 mod options;
 mod pages;
 mod range;
 mod timer;
+mod token;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,14 +34,17 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::web::{Answer, Client, Peer, web_address};
 use backoff::Backoff;
 use budget::{Budget, Taken};
+use token::{Access, TokenSource, authorization};
 
 pub use archive::{Archive, ArchiveError};
 pub use counters::{ApiCounters, ApiCounts};
 pub use error::{ApiError, Flaw, Refusal};
+pub use oauth::OAuth;
 pub use options::{ApiLimits, ApiOptions};
 pub use pages::{Page, Pages, Part};
 pub use range::{PAGE_OBJECTS_MAX, Range};
 pub use timer::{RuntimeTimer, Timer};
+pub use token::Token;
 
 /// Where Heroku's API is.
 pub const HEROKU_URL: &str = "https://api.heroku.com";
@@ -50,7 +55,7 @@ const MESSAGE_CHARS_MAX: usize = 200;
 /// The one question that costs nothing.
 const RATE_LIMITS: &str = "/account/rate-limits";
 
-/// A Platform API and the token to ask it with. Clones share the budget, the permits and the connections.
+/// A Platform API and the token to ask it with. Clones share the budget, the permits, the connections and the token.
 #[derive(Clone)]
 pub struct Api {
     shared: Arc<Shared>,
@@ -80,7 +85,7 @@ impl Version {
 struct Shared {
     client: Client,
     url: String,
-    token: Option<Secret>,
+    token: TokenSource,
     limits: ApiLimits,
     budget: Budget,
     /// As many permits as there may be requests at once.
@@ -124,17 +129,11 @@ impl Api {
     /// The token must not go to the address, no header can carry it, or this machine cannot make requests at all.
     pub fn new(options: ApiOptions) -> Result<Self, ApiError> {
         let url = web_address(&options.url).map_err(ApiError::Address)?;
-        if options.token.as_ref().is_some_and(|token| authorization(token).is_none()) {
-            return Err(ApiError::Token);
-        }
         let limits = options.limits;
-        // Without TLS it is on this machine, or `web_address` would have refused it.
-        let peer = if url.starts_with("http://") { Peer::Local } else { Peer::Remote };
-        let client = Client::new(peer, &options.user_agent, limits.web).map_err(ApiError::Client)?;
         let shared = Shared {
-            client,
+            client: client(&url, &options)?,
             url,
-            token: options.token,
+            token: TokenSource::new(&options)?,
             budget: Budget::new(limits.requests_per_hour, limits.reserve_percent),
             at_once: Semaphore::new(limits.requests_at_once.clamp(1, Semaphore::MAX_PERMITS)),
             door: Semaphore::new(1),
@@ -213,6 +212,12 @@ impl Api {
     async fn write(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ApiError> {
         let question = Question { method, path, body, ..Question::default() };
         self.answer(&question, |answer| self.read(path, answer)).await
+    }
+
+    /// How long the token at hand is good, where whoever gave it has said so.
+    #[must_use]
+    pub fn token_ends_in(&self) -> Option<Duration> {
+        self.shared.token.ends_in()
     }
 
     /// How many requests the account has left, where Heroku says. Asking is free, and worth it before much is asked.
@@ -332,8 +337,19 @@ impl Api {
         }
     }
 
+    /// Sends a question; once again with another token where one that can be fetched anew is refused.
     async fn send(&self, question: &Question<'_>) -> Result<Answer, ApiError> {
-        let request = self.request(question)?;
+        let access = self.shared.token.get().await?;
+        let answer = self.send_with(question, access.as_ref()).await?;
+        if answer.status != 401 || !access.is_some_and(|access| self.shared.token.refused(&access)) {
+            return Ok(answer);
+        }
+        let access = self.shared.token.get().await?;
+        self.send_with(question, access.as_ref()).await
+    }
+
+    async fn send_with(&self, question: &Question<'_>, access: Option<&Access>) -> Result<Answer, ApiError> {
+        let request = self.request(question, access)?;
         self.counters.sent();
         let sent = self.shared.client.send(request).await;
         let answer = sent.map_err(|trouble| ApiError::unanswered(question.path, trouble))?;
@@ -341,7 +357,7 @@ impl Api {
         Ok(answer)
     }
 
-    fn request(&self, question: &Question<'_>) -> Result<RequestBuilder, ApiError> {
+    fn request(&self, question: &Question<'_>, access: Option<&Access>) -> Result<RequestBuilder, ApiError> {
         let bad = |text: &str| ApiError::Question(text.to_owned());
         let path = question.path;
         // Without the slash it would be a part of the host's name.
@@ -353,7 +369,7 @@ impl Api {
         if let Some(body) = question.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
-        if let Some(value) = self.shared.token.as_ref().and_then(authorization) {
+        if let Some(value) = access.and_then(|access| authorization(&access.token)) {
             request = request.header(AUTHORIZATION, value);
         }
         for (name, text) in [(RANGE, question.range), (IF_NONE_MATCH, question.known)] {
@@ -380,22 +396,23 @@ impl Api {
         &self.shared.limits
     }
 
-    /// A server's words for a person: short, one line, and never the token, whatever it sends back.
+    /// A server's words for a person.
     fn shown(&self, text: &str) -> String {
-        let text = match self.shared.token.as_ref().map(Secret::reveal) {
-            Some(token) => text.replace(token, "[secret]"),
-            None => text.to_owned(),
-        };
-        text.chars().take(MESSAGE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+        shown(text, &self.shared.token.secrets())
     }
 }
 
-/// The header with `token`; none when it is no token.
-fn authorization(token: &Secret) -> Option<HeaderValue> {
-    let is_token = !token.reveal().is_empty() && token.reveal().bytes().all(|byte| byte.is_ascii_graphic());
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.reveal())).ok().filter(|_| is_token)?;
-    value.set_sensitive(true);
-    Some(value)
+/// What asks `url`, which [`web_address`] has let pass.
+fn client(url: &str, options: &ApiOptions) -> Result<Client, ApiError> {
+    // Without TLS it is on this machine, or it would have been refused.
+    let peer = if url.starts_with("http://") { Peer::Local } else { Peer::Remote };
+    Client::new(peer, &options.user_agent, options.limits.web).map_err(ApiError::Client)
+}
+
+/// A server's words for a person: short, one line, and never one of `secrets`, whatever it sends back.
+fn shown(text: &str, secrets: &[Secret]) -> String {
+    let text = secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.reveal(), "[secret]"));
+    text.chars().take(MESSAGE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -404,7 +421,7 @@ mod tests {
 
     #[test]
     fn a_server_cannot_make_us_show_the_token() {
-        let api = Api::new(ApiOptions::new("http://127.0.0.1:1", Some(Secret::new("hunter2".into())))).unwrap();
+        let api = Api::new(ApiOptions::new("http://127.0.0.1:1", Some(Secret::new("hunter2".into()).into()))).unwrap();
         assert_eq!(api.shown("the token\nhunter2 is bad"), "the token [secret] is bad");
         assert_eq!(api.shown(&"x".repeat(1000)).len(), MESSAGE_CHARS_MAX);
     }
@@ -412,7 +429,7 @@ mod tests {
     #[test]
     fn what_cannot_be_asked_is_refused_at_once() {
         fn check(url: &str, token: &str, words: &str) {
-            let error = Api::new(ApiOptions::new(url, Some(Secret::new(token.to_owned())))).err().unwrap();
+            let error = Api::new(ApiOptions::new(url, Some(Secret::new(token.to_owned()).into()))).err().unwrap();
             let text = format!("{error} {error:?} {}", error.reason());
             assert!(text.contains(words) && !text.contains("hunter2"), "{url}: {text}");
         }

@@ -37,7 +37,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, verb: &DrainsVerb)
     match verb {
         DrainsVerb::List(args) => {
             let ours = Ours { url: public_url(settings, args.url.as_deref())?, secrets: secrets(settings)? };
-            let api = api(settings, "read-protected")?;
+            let api = api(global, settings, "read-protected")?;
             let apps = apps(printer, settings, &api, &args.apps).await?;
             let apps = heroku::each(&apps, async |app| AppReport::of(app, heroku::drains(&api, &ours, app).await)).await;
             Report { apps, dry_run: false }.print_drains(printer)
@@ -48,7 +48,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, verb: &DrainsVerb)
             if ours.secrets.is_empty() {
                 printer.note("no drain secret is at hand, so those of the drains are not compared");
             }
-            let api = api(settings, "read-protected")?;
+            let api = api(global, settings, "read-protected")?;
             let apps = apps(printer, settings, &api, &what.apps).await?;
             let deliveries = deliveries::ask(global, settings, silent_after).await;
             if let Err(why) = &deliveries {
@@ -63,7 +63,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, verb: &DrainsVerb)
         }
         DrainsVerb::Add { what, write_secret, unprobed } => {
             let url = needed_url(settings, what.url.as_deref())?;
-            let api = api(settings, "write-protected")?;
+            let api = api(global, settings, "write-protected")?;
             let secrets = match write_secret.as_deref().filter(|_| !settings.has_drain_secret()) {
                 Some(path) => new_secret(printer, path, what.dry_run)?,
                 None => settings.drain_secrets().map_err(|error| without_secret(error, settings))?,
@@ -80,7 +80,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, verb: &DrainsVerb)
         DrainsVerb::Rotate { what, overlap, remove_first, unprobed } => {
             let overlap = time("--overlap", overlap)?;
             let url = needed_url(settings, what.url.as_deref())?;
-            let api = api(settings, "write-protected")?;
+            let api = api(global, settings, "write-protected")?;
             let secrets = settings.drain_secrets()?;
             let target = target(&url, &secrets)?;
             if !unprobed
@@ -97,7 +97,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, verb: &DrainsVerb)
         }
         DrainsVerb::Remove { what } => {
             let ours = Ours { url: Some(needed_url(settings, what.url.as_deref())?), secrets: secrets(settings)? };
-            let api = api(settings, "write-protected")?;
+            let api = api(global, settings, "write-protected")?;
             change(printer, settings, what, &api, &ours, Change::Remove).await
         }
     }
@@ -125,8 +125,8 @@ async fn apps(printer: Printer, settings: &Settings, api: &Api, named: &[String]
     Ok(apps)
 }
 
-fn api(settings: &Settings, scope: &str) -> anyhow::Result<Api> {
-    Ok(Api::new(ApiOptions::new(&settings.heroku.api_url, Some(token(settings, scope)?)))?)
+fn api(global: &Global, settings: &Settings, scope: &str) -> anyhow::Result<Api> {
+    Ok(Api::new(ApiOptions::new(&settings.heroku.api_url, Some(token(settings, &global.data_dir, scope)?)))?)
 }
 
 /// The secrets at hand; none when none is configured.

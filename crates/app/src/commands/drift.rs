@@ -33,7 +33,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &DriftArgs) 
     let lake = lake::existing(global, settings)?;
     let mut lines = seen(&lake.objects(DRIFT).await?);
     if !args.offline {
-        let schema = super::sync::api(settings)?.object("/schema").await?;
+        let schema = super::sync::api(global, settings)?.object("/schema").await?;
         add(&mut lines, differences(&schema));
     }
     lines.sort_by(|a, b| (&a.stream, &a.path).cmp(&(&b.stream, &b.path)));

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use freshet_fake_heroku::{FakeHeroku, FakeOptions, Fault, Strike};
+use freshet_fake_heroku::{FakeHeroku, FakeOptions, Fault, OAuthOptions, Strike};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -68,6 +69,11 @@ fn options(args: &FakeHerokuArgs) -> anyhow::Result<FakeOptions> {
         // The drains are there before the first line: else its beginning would depend on how fast this machine is.
         is_paused: true,
         token: args.token.clone(),
+        oauth: args.oauth_secret.as_deref().map(|secret| OAuthOptions {
+            access_within: Some(args.oauth_expires_in).filter(|seconds| *seconds > 0).map(Duration::from_secs),
+            rotates: args.oauth_rotate,
+            ..OAuthOptions::new(secret, &args.oauth_refresh_token)
+        }),
         rate_limit: args.rate_limit,
         two_factor: args.two_factor.clone(),
         maintenance: args.maintenance,
@@ -101,7 +107,7 @@ fn banner(printer: Printer, fake: &FakeHeroku, apps: &[(String, String)], args: 
     let url = fake.url();
     let names: Vec<&str> = apps.iter().map(|(_, name)| name.as_str()).take(12).collect();
     let more = if apps.len() > names.len() { format!(" and {} more", apps.len() - names.len()) } else { String::new() };
-    let token = args.token.as_deref().unwrap_or("any");
+    let token = args.token.as_deref().unwrap_or(if args.oauth_secret.is_some() { "TOKEN" } else { "any" });
     printer.note(&format!(
         "freshet {version} is a Heroku on this machine; it is not the real one\n\n  \
            API        {url}   (token: {token})\n  \

@@ -82,7 +82,7 @@ async fn visible_apps(printer: &Printer, url: &str) -> Vec<String> {
         return Vec::new();
     };
     let slow = || ApiError::Unreachable { path: "/apps".to_owned(), trouble: Trouble::Slow { within: LIST_WITHIN } };
-    let listed = match api_for_a_person(url, Some(token)) {
+    let listed = match api_for_a_person(url, Some(token.into())) {
         Ok(api) => tokio::time::timeout(LIST_WITHIN, heroku_api::visible_apps(&api)).await.unwrap_or_else(|_| Err(slow())),
         Err(error) => Err(error),
     };

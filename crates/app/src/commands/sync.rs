@@ -34,7 +34,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &SyncArgs) -
     }
     let named = args.streams.iter().map(|name| named(name)).collect::<anyhow::Result<Vec<_>>>()?;
     let archived = args.archives.map(|months| archived(&named).map(|stream| (stream, months))).transpose()?;
-    let api = api(settings)?;
+    let api = api(global, settings)?;
     let known = Known::new(&global.data_dir);
     let _lock = lock(&known)?;
     let lake = lake::open(&lake::place(global, settings))?;
@@ -88,10 +88,10 @@ fn archived(named: &[&'static StreamDef]) -> anyhow::Result<&'static StreamDef> 
 ///
 /// # Errors
 /// There is none, or it must not go there.
-pub(crate) fn api(settings: &Settings) -> anyhow::Result<Api> {
+pub(crate) fn api(global: &Global, settings: &Settings) -> anyhow::Result<Api> {
     let token = settings
         .heroku
-        .token_or_that_of_cli()
+        .token_or_that_of_cli(&global.data_dir)
         .map_err(|why| Failure::error(Exit::BadConfig, format!("there is no token for Heroku's API: {why}\n  {GET_TOKEN}")))?;
     Ok(Api::new(ApiOptions::new(&settings.heroku.api_url, Some(token)))?)
 }

@@ -41,7 +41,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &TailArgs) -
     if !is_app(&args.app) {
         return Err(Failure::error(Exit::Failed, format!("{:?} is no app's name", args.app)));
     }
-    let api = Api::new(ApiOptions::new(&settings.heroku.api_url, Some(token(settings, "write")?)))?;
+    let api = Api::new(ApiOptions::new(&settings.heroku.api_url, Some(token(settings, &global.data_dir, "write")?)))?;
     let options = SessionOptions {
         source: args.source.clone(),
         dyno: args.dyno.clone(),

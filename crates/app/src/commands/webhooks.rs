@@ -11,7 +11,7 @@ use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
 use crate::cli::{AddWebhooksArgs, Global, WebhookTarget, WebhooksVerb};
-use crate::config::Settings;
+use crate::config::{NoToken, Settings};
 use crate::exit::{Exit, Failure};
 use crate::heroku_api::{fits, visible_apps};
 use crate::output::{Paint, Printer, left};
@@ -68,20 +68,20 @@ struct Wanted<'a> {
 pub(crate) async fn run(global: &Global, settings: &Settings, verb: &WebhooksVerb) -> anyhow::Result<Exit> {
     let printer = Printer::new(global);
     match verb {
-        WebhooksVerb::Add(args) => add(printer, settings, args).await,
-        WebhooksVerb::Remove(target) => remove(printer, settings, target).await,
+        WebhooksVerb::Add(args) => add(global, settings, args).await,
+        WebhooksVerb::Remove(target) => remove(global, settings, target).await,
         WebhooksVerb::List { apps } => {
-            let api = api(settings)?;
+            let api = api(global, settings)?;
             let apps = if apps.is_empty() { all_apps(&api, settings).await? } else { named(apps)? };
             health::list(printer, &api, apps).await
         }
     }
 }
 
-async fn add(printer: Printer, settings: &Settings, args: &AddWebhooksArgs) -> anyhow::Result<Exit> {
+async fn add(global: &Global, settings: &Settings, args: &AddWebhooksArgs) -> anyhow::Result<Exit> {
     let target = &args.target;
     let wanted = Wanted { include: &args.include, level: args.level.as_str(), secret: settings.webhook_secret()? };
-    let (template, api) = (template(settings, target)?, api(settings)?);
+    let (template, api) = (template(settings, target)?, api(global, settings)?);
     let apps = apps(&api, settings, target).await?;
     let (api, wanted, template) = (&api, &wanted, &template);
     let one = |app: String| async move {
@@ -95,15 +95,15 @@ async fn add(printer: Printer, settings: &Settings, args: &AddWebhooksArgs) -> a
             }
         }
     };
-    report(printer, outcomes(apps, one).await, target.dry_run)
+    report(Printer::new(global), outcomes(apps, one).await, target.dry_run)
 }
 
-async fn remove(printer: Printer, settings: &Settings, target: &WebhookTarget) -> anyhow::Result<Exit> {
-    let (template, api) = (template(settings, target)?, api(settings)?);
+async fn remove(global: &Global, settings: &Settings, target: &WebhookTarget) -> anyhow::Result<Exit> {
+    let (template, api) = (template(settings, target)?, api(global, settings)?);
     let apps = apps(&api, settings, target).await?;
     let (api, template) = (&api, &template);
     let one = |app: String| async move { unsubscribe(api, app.clone(), &url_of(template, &app), target.dry_run).await };
-    report(printer, outcomes(apps, one).await, target.dry_run)
+    report(Printer::new(global), outcomes(apps, one).await, target.dry_run)
 }
 
 /// Makes the one subscription of `app` to `url` what is wanted. The secret is sent each time: nobody can ask what it is there.
@@ -175,9 +175,9 @@ async fn outcomes<F: Future<Output = Vec<Outcome>>>(apps: Vec<String>, one: impl
     stream::iter(asked).buffered(APPS_AT_ONCE).collect::<Vec<_>>().await.into_iter().flatten().collect()
 }
 
-fn api(settings: &Settings) -> anyhow::Result<Api> {
-    let missing = |why| Failure::error(Exit::BadConfig, format!("there is no token for Heroku's API: {why}\n  {GET_TOKEN}"));
-    let token = settings.heroku.token_or_that_of_cli().map_err(missing)?;
+fn api(global: &Global, settings: &Settings) -> anyhow::Result<Api> {
+    let missing = |why: NoToken| Failure::error(Exit::BadConfig, format!("there is no token for Heroku's API: {why}\n  {GET_TOKEN}"));
+    let token = settings.heroku.token_or_that_of_cli(&global.data_dir).map_err(missing)?;
     Ok(Api::new(ApiOptions::new(&settings.heroku.api_url, Some(token)))?)
 }
 

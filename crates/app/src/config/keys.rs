@@ -58,6 +58,24 @@ pub(super) static KEYS: &[Key] = &[
         "env:HEROKU_API_KEY",
         "Token for Heroku's Platform API. Reading is enough: `heroku authorizations:create --scope read-protected`. Verbs that a person runs take that of the Heroku CLI where there is none (`~/.netrc`). Log drains need none.",
     ),
+    key(
+        "heroku.oauth_client_secret",
+        Kind::Secret,
+        "env:HEROKU_OAUTH_SECRET",
+        "Secret of an OAuth client, which takes the place of `token`: with the refresh token it fetches access tokens and renews them. Not together with a token: a place that is named here counts before `HEROKU_API_KEY`, and the other way round; naming places for both, or having both only in the environment, is an error.",
+    ),
+    key(
+        "heroku.oauth_refresh_token",
+        Kind::Secret,
+        "env:HEROKU_OAUTH_REFRESH_TOKEN",
+        "The refresh token that the OAuth client got when somebody authorised it. Should the server change it, the new one is kept in the data directory (`oauth.json`).",
+    ),
+    key(
+        "heroku.oauth_url",
+        Kind::Text,
+        "https://id.heroku.com",
+        "Where the OAuth client fetches tokens. Tests and a fake Heroku point it elsewhere.",
+    ),
     key("heroku.api_url", Kind::Text, "https://api.heroku.com", "Where the Platform API is. Tests and a fake Heroku point it elsewhere."),
     key(
         "heroku.apps",

@@ -10,5 +10,5 @@ mod units;
 pub(crate) use cadence::Cadence;
 pub(crate) use keys::{reference, schema};
 pub(crate) use raw::Problem;
-pub(crate) use settings::{DEFAULT_FILE, Examination, ScheduleSettings, Settings, examine, examine_text, load};
+pub(crate) use settings::{DEFAULT_FILE, Examination, NoToken, ScheduleSettings, Settings, examine, examine_text, load};
 pub(crate) use units::{duration, format_bytes, format_duration};

@@ -1,5 +1,7 @@
 //! Valid settings: every value checked, nothing touched yet.
 
+mod heroku;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,10 +13,11 @@ use freshet_tables::platform::{stream, streams};
 
 use super::cadence::Cadence;
 use super::keys::KEYS;
-use super::netrc;
 use super::raw::{Entry, Problem, matches, read};
 use super::units;
 use crate::exit::{Exit, Failure};
+
+pub(crate) use heroku::{HerokuSettings, NoToken};
 
 /// Everything that can be set, with defaults filled in.
 #[derive(Clone, Debug)]
@@ -92,19 +95,6 @@ impl ScheduleSettings {
     }
 }
 
-/// How to reach the Platform API.
-#[derive(Clone, Debug)]
-pub(crate) struct HerokuSettings {
-    /// As written: `env:NAME`, `file:PATH` or itself.
-    token: Secret,
-    /// Whether the file asks for something of the API, so that a missing token is worth a warning.
-    pub(crate) is_wanted: bool,
-    /// Without a slash at its end.
-    pub(crate) api_url: String,
-    /// Names and patterns of apps; empty for all.
-    pub(crate) apps: Vec<String>,
-}
-
 /// Files for TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TlsSettings {
@@ -172,34 +162,6 @@ pub(crate) fn examine_text(source: &str) -> (Settings, Vec<Problem>) {
     let entries = read(source, &mut problems);
     let settings = settings(&Values { entries }, &mut problems);
     (settings, problems)
-}
-
-impl HerokuSettings {
-    /// The token, read from where the file says it is.
-    ///
-    /// # Errors
-    /// Why there is none, in a few words.
-    pub(crate) fn token(&self) -> Result<Secret, String> {
-        resolve(&self.token)
-    }
-
-    /// The same for verbs that a person runs: where the file says nothing and the variable is not set, the Heroku CLI's token.
-    ///
-    /// # Errors
-    /// Why there is none, in a few words.
-    pub(crate) fn token_or_that_of_cli(&self) -> Result<Secret, String> {
-        let is_default = KEYS.iter().any(|key| key.path == "heroku.token" && key.default == self.token.reveal());
-        match (self.token(), is_default) {
-            (Err(why), true) => self.token_of_cli().ok_or_else(|| format!("{why}, and the Heroku CLI is not logged in (~/.netrc)")),
-            (token, _) => token,
-        }
-    }
-
-    /// The token that the Heroku CLI keeps for the API's host.
-    fn token_of_cli(&self) -> Option<Secret> {
-        let host = self.api_url.split_once("://")?.1.split(['/', ':']).next()?;
-        netrc::password(&std::fs::read_to_string(netrc::path()?).ok()?, host)
-    }
 }
 
 impl Settings {
@@ -361,12 +323,8 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
         SocketAddr::from(([0, 0, 0, 0], 8080))
     });
     let tls = tls(values, &mut refuse);
-    let mut address = |pattern: &str, name: &str| {
-        let text = values.optional(pattern)?;
-        web_address(&text).map_err(|why| refuse(pattern, format!("`{name}` {why}"))).ok()
-    };
-    let api_url = address("heroku.api_url", "api_url").unwrap_or_default();
-    let public_url = address("receive.public_url", "public_url");
+    let heroku = HerokuSettings::of(values, &mut refuse);
+    let public_url = address(values, "receive.public_url", &mut refuse);
     let dedupe_window = values.duration("spool.dedupe_window");
     if dedupe_window < DEDUPE_WINDOW_MIN {
         refuse("spool.dedupe_window", "`dedupe_window` must be at least \"1h\": Logplex may repeat a frame that long".to_owned());
@@ -379,12 +337,7 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
         );
     }
     Settings {
-        heroku: HerokuSettings {
-            token: Secret::new(values.text("heroku.token")),
-            is_wanted: values.is_written("heroku.apps") || !values.is_default("heroku.token"),
-            api_url,
-            apps: values.list("heroku.apps"),
-        },
+        heroku,
         lake,
         listen,
         drain_secret: Secret::new(values.text("receive.drain_secret")),
@@ -408,6 +361,12 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
         stop_within: values.duration("run.stop_within"),
         schedule: schedule(values, problems),
     }
+}
+
+/// The address at `pattern`, if there is one that secrets may be sent to.
+fn address(values: &Values, pattern: &str, refuse: &mut impl FnMut(&str, String)) -> Option<String> {
+    let (text, name) = (values.optional(pattern)?, pattern.rsplit('.').next().unwrap_or(pattern));
+    web_address(&text).map_err(|why| refuse(pattern, format!("`{name}` {why}"))).ok()
 }
 
 fn schedule(values: &Values, problems: &mut Vec<Problem>) -> ScheduleSettings {

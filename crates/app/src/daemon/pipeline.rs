@@ -19,7 +19,7 @@ use super::maintenance::maintain;
 use super::pages::pages;
 use super::schedule::Schedule;
 use super::{Live, Report};
-use crate::config::Settings;
+use crate::config::{NoToken, Settings};
 use crate::due::Due;
 use crate::exit::{Exit, Failure};
 use crate::lake;
@@ -206,9 +206,14 @@ fn schedule(settings: &Settings, lake: Arc<Lake>, data_dir: &Path, hints: Due) -
     if settings.schedule.is_off() {
         return Ok(None);
     }
-    let token = match settings.heroku.token() {
+    let token = match settings.heroku.token(data_dir) {
         Ok(token) => token,
-        Err(why) => {
+        // Receiving logs needs none.
+        Err(NoToken::Mistaken(why)) => {
+            warn!(why, "objects of the platform api are not read, there is no usable token");
+            return Ok(None);
+        }
+        Err(NoToken::Missing(why)) => {
             info!(why, "objects of the platform api are not read, there is no token");
             return Ok(None);
         }

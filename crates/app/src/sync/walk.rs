@@ -192,7 +192,10 @@ impl Reading<'_> {
                     Err(error) => {
                         read.is_whole = false;
                         read.unread += 1;
-                        let is_final = matches!(error, ApiError::Unauthorized(_) | ApiError::Suspended(_) | ApiError::TwoFactor(_));
+                        let is_final = matches!(
+                            error,
+                            ApiError::Unauthorized(_) | ApiError::Grant(_) | ApiError::Suspended(_) | ApiError::TwoFactor(_)
+                        );
                         if read.problems.len() < PROBLEMS_KEPT {
                             read.problems.push(error);
                         }

@@ -20,6 +20,7 @@ mod import_files;
 mod import_kills;
 mod init;
 mod keys;
+mod oauth;
 mod readers;
 mod run_faults;
 mod run_kills;

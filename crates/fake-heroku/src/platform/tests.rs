@@ -78,6 +78,7 @@ impl Bench {
         let mut options = ApiOptions {
             base_url: "http://127.0.0.1:1".to_owned(),
             token: None,
+            oauth: None,
             rate_limit: 1_000_000,
             two_factor: None,
             maintenance: false,

@@ -170,7 +170,7 @@ fn gunzip(packed: &[u8]) -> Result<Vec<u8>, ArchiveError> {
     if unpacked.len() as u64 > ARCHIVE_UNPACKED_BYTES_MAX { Err(ArchiveError::Packed) } else { Ok(unpacked) }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

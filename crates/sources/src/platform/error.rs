@@ -45,6 +45,9 @@ pub enum Flaw {
         /// The pages that were read.
         pages_max: u32,
     },
+    /// Tokens were asked for, and there is none in it.
+    #[error("it holds no access token")]
+    NoToken,
     /// More bytes than fit.
     #[error("it is longer than {} MiB", bytes_max.div_ceil(1 << 20))]
     TooLong {
@@ -78,8 +81,25 @@ pub enum ApiError {
     #[error("no request can be made: {0}; let this machine have certificates to trust, for example with `apt-get install ca-certificates`")]
     Client(Trouble),
     /// 401: the token is not valid, or not any more.
-    #[error("{path} is refused ({0}): make a new token with `heroku authorizations:create`, or refresh it", path = .0.path)]
+    #[error("{path} is refused ({0}): make a new token with `heroku authorizations:create`, or authorise the OAuth client again", path = .0.path)]
     Unauthorized(Refusal),
+    /// 400, 401 and 403 to an OAuth client: it gets no access token, until a person does something.
+    #[error(
+        "no access token is given: {path} refuses the OAuth client ({0}); see whether `oauth_client_secret` and `oauth_refresh_token` \
+         under [heroku] belong together, and if they do, authorise the client again: docs/platform.md says how", path = .0.path
+    )]
+    Grant(Refusal),
+    /// A new refresh token is nowhere but in memory.
+    #[error(
+        "the refresh token was changed by the server and cannot be written to {file} ({reason}): let this user write there, \
+             before this process ends, or the OAuth client has to be authorised again"
+    )]
+    NotKept {
+        /// The file.
+        file: String,
+        /// Why it cannot be written.
+        reason: String,
+    },
     /// 402 and 403 `suspended`: nothing can be asked with this account.
     #[error("{path} is refused ({0}): the account has to be settled with Heroku first", path = .0.path)]
     Suspended(Refusal),
@@ -90,7 +110,7 @@ pub enum ApiError {
     #[error("{path} is refused ({0}): leave it out, or use a token with a wider scope or of somebody who may see it", path = .0.path)]
     Forbidden(Refusal),
     /// 404 and 410: it does not exist, or not any more. What belongs to it can be skipped.
-    #[error("{path} is not there ({0}): it may have been deleted; otherwise see whether `api_url` is right", path = .0.path)]
+    #[error("{path} is not there ({0}): it may have been deleted; otherwise see whether the address under [heroku] is right", path = .0.path)]
     NotFound(Refusal),
     /// The rate limit is used up for longer than the caller wants to wait.
     #[error("{path} has waited {} s for the rate limit, would have to wait {} s more and may wait {} s: try again later, \
@@ -114,7 +134,9 @@ pub enum ApiError {
     #[error("{path} is not answered ({0}): try again later; if it stays, see status.heroku.com", path = .0.path)]
     Unavailable(Refusal),
     /// No answer at all.
-    #[error("{path} is not answered: {trouble}; try again later, or see to the network, the variable HTTPS_PROXY and `api_url`")]
+    #[error(
+        "{path} is not answered: {trouble}; try again later, or see to the network, the variable HTTPS_PROXY and the address under [heroku]"
+    )]
     Unreachable {
         /// What was asked for.
         path: String,
@@ -123,7 +145,7 @@ pub enum ApiError {
     },
     /// An answer that makes no sense.
     #[error(
-        "{path}: the answer is not that of Heroku's API: {flaw}; see whether `api_url` is right and whether a proxy answers in its place"
+        "{path}: the answer is not that of Heroku's API: {flaw}; see whether the address under [heroku] is right and whether a proxy answers in its place"
     )]
     Broken {
         /// What was asked for.
@@ -148,6 +170,7 @@ impl ApiError {
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
             Self::Unauthorized(refusal)
+            | Self::Grant(refusal)
             | Self::Suspended(refusal)
             | Self::TwoFactor(refusal)
             | Self::Forbidden(refusal)
@@ -156,7 +179,13 @@ impl ApiError {
             | Self::Unavailable(refusal)
             | Self::Refused(refusal) => Some(refusal),
             Self::RateLimited { refusal, .. } => refusal.as_deref(),
-            Self::Token | Self::Address(_) | Self::Question(_) | Self::Client(_) | Self::Unreachable { .. } | Self::Broken { .. } => None,
+            Self::Token
+            | Self::Address(_)
+            | Self::Question(_)
+            | Self::Client(_)
+            | Self::NotKept { .. }
+            | Self::Unreachable { .. }
+            | Self::Broken { .. } => None,
         }
     }
 
@@ -179,7 +208,7 @@ impl ApiError {
         match self {
             Self::RateLimited { .. } | Self::Maintenance(_) | Self::Unavailable(_) => true,
             Self::Unreachable { trouble, .. } => !trouble.is_lasting(),
-            Self::Broken { flaw, .. } => matches!(flaw, Flaw::NoJson | Flaw::NoList | Flaw::NoNextRange),
+            Self::Broken { flaw, .. } => matches!(flaw, Flaw::NoJson | Flaw::NoList | Flaw::NoNextRange | Flaw::NoToken),
             _ => false,
         }
     }

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_core::Secret;
-
 use super::backoff::random_seed;
 use super::timer::{RuntimeTimer, Timer};
+use super::token::Token;
 use crate::web::{Client, WebLimits};
 
 /// What an [`Api`](super::Api) is made from.
@@ -15,7 +14,7 @@ pub struct ApiOptions {
     /// Where the API is: `https`, or `http` on this machine. Heroku's is [`HEROKU_URL`](super::HEROKU_URL).
     pub url: String,
     /// The token. Without one every question is answered with 401.
-    pub token: Option<Secret>,
+    pub token: Option<Token>,
     /// What the requests say they come from.
     pub user_agent: String,
     /// The bounds on everything.
@@ -29,7 +28,7 @@ pub struct ApiOptions {
 impl ApiOptions {
     /// The API at `url`, with the defaults, the system's chance and the runtime's time.
     #[must_use]
-    pub fn new(url: &str, token: Option<Secret>) -> Self {
+    pub fn new(url: &str, token: Option<Token>) -> Self {
         Self {
             url: url.to_owned(),
             token,

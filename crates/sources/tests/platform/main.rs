@@ -5,6 +5,7 @@
 mod chance;
 mod fake;
 mod lists;
+mod oauth;
 mod rate;
 mod server;
 mod session;
@@ -36,7 +37,7 @@ impl Bench {
             seed: 7,
             timer: timer.clone(),
             limits: ApiLimits { reserve_percent: 0, ..ApiLimits::default() },
-            ..ApiOptions::new(url, Some(Secret::new(TOKEN.to_owned())))
+            ..ApiOptions::new(url, Some(Secret::new(TOKEN.to_owned()).into()))
         };
         adjust(&mut options);
         Self { api: Api::new(options).unwrap(), timer }

@@ -13,7 +13,7 @@ use crate::server::{Reply, Server};
 async fn telling() -> (FakeHeroku, Api, String) {
     let options = FakeOptions { apps: 7, lines_per_second: 400.0, rate_limit: 1_000_000, ..FakeOptions::default() };
     let fake = FakeHeroku::start(options).await.unwrap();
-    let api = Api::new(ApiOptions::new(&fake.url(), Some(Secret::new("any".to_owned())))).unwrap();
+    let api = Api::new(ApiOptions::new(&fake.url(), Some(Secret::new("any".to_owned()).into()))).unwrap();
     let fir = fake.world().objects().all("app").find(|app| app["generation"] == "fir").unwrap()["id"].as_str().unwrap().to_owned();
     (fake, api, fir)
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use freshet_sources::platform::{Api, ApiError};
+use freshet_sources::platform::{Api, ApiError, Token};
 use freshet_sources::web::{Answer, Trouble};
 use serde_json::Value;
 
 use super::finding::Finding;
 use super::{Subject, bounded};
-use crate::config::format_duration;
+use crate::config::{NoToken, format_duration};
 use crate::exit::Exit;
 use crate::heroku_api::{api_for_a_person, fits, visible_apps};
 use crate::output::{counted, grouped};
@@ -17,6 +17,10 @@ use crate::output::{counted, grouped};
 /// How to get a token that may do what is needed and no more.
 const GET_TOKEN: &str =
     "make one:  export HEROKU_API_KEY=$(heroku authorizations:create --short --description freshet --scope read-protected)";
+
+/// What to do with half an OAuth client, or with a token beside it.
+const GIVE_ONE: &str =
+    "give either a token (HEROKU_API_KEY, or `token` under [heroku]), or an OAuth client's secret and refresh token (docs/platform.md)";
 
 /// Requests left in the hour below which a sync may run dry; a full account has 4,500.
 const REQUESTS_LOW: u64 = 450;
@@ -37,8 +41,12 @@ const ACCOUNT: &str = "/account";
 /// The probes of this section.
 pub(super) async fn probe(subject: Arc<Subject>) -> Vec<Finding> {
     let heroku = &subject.settings.heroku;
-    let token = heroku.token();
-    let api = match api_for_a_person(&heroku.api_url, token.clone().ok()) {
+    let token = match heroku.token(&subject.data_dir) {
+        Ok(token) => Ok(token),
+        Err(NoToken::Missing(why)) => Err(no_token(heroku.is_wanted, &why)),
+        Err(NoToken::Mistaken(why)) => Err(Finding::failed_with(Exit::BadConfig, "token", why, GIVE_ONE)),
+    };
+    let api = match api_for_a_person(&heroku.api_url, token.as_ref().ok().cloned()) {
         Ok(api) => api,
         Err(error @ ApiError::Token) => return vec![Finding::failed_with(Exit::BadConfig, "token", error.reason(), GET_TOKEN)],
         Err(error) => {
@@ -58,12 +66,12 @@ pub(super) async fn probe(subject: Arc<Subject>) -> Vec<Finding> {
     };
     let account = answer.and_then(|answer| api.read(ACCOUNT, &answer));
     let (mut findings, may_ask) = match token {
-        Ok(_) => {
-            let finding = account_finding(&api, &heroku.api_url, account).await;
+        Ok(token) => {
+            let finding = account_finding(&api, &token, &heroku.api_url, account).await;
             let may_ask = finding.state == super::finding::State::Good;
             (vec![finding], may_ask)
         }
-        Err(why) => (vec![no_token(heroku.is_wanted, &why)], false),
+        Err(finding) => (vec![finding], false),
     };
     if may_ask {
         let (apps, rate) = tokio::join!(bounded("apps", apps(&api, &heroku.apps)), bounded("rate limit", rate(&api)));
@@ -81,24 +89,41 @@ fn no_token(is_wanted: bool, why: &str) -> Finding {
     Finding::skipped("token", format!("none: {why}. Log drains need none; with one your apps are checked too"))
 }
 
-async fn account_finding(api: &Api, url: &str, account: Result<Value, ApiError>) -> Finding {
+async fn account_finding(api: &Api, token: &Token, url: &str, account: Result<Value, ApiError>) -> Finding {
     let name = "token";
     match account {
         Ok(account) => {
             let who = account["email"].as_str().unwrap_or("somebody without an address");
-            match scopes(api).await {
+            let authorization = authorization(api).await;
+            let life = life(api, token, authorization.as_ref());
+            match authorization.map(|authorization| authorization.scopes).filter(|scopes| !scopes.is_empty()) {
                 Some(scopes) if !scopes.iter().any(|scope| MAY_READ_APPS.contains(&scope.as_str())) => Finding::failed_with(
                     Exit::NotPermitted,
                     name,
                     format!("it is {who}'s, but its scope {} does not let it see apps", scopes.join(", ")),
                     GET_TOKEN,
                 ),
-                Some(scopes) => Finding::good(name, format!("{who}'s, with scope {}", scopes.join(", "))),
-                None => Finding::good(name, format!("{who}'s")),
+                Some(scopes) => Finding::good(name, format!("{who}'s, with scope {}{life}", scopes.join(", "))),
+                None => Finding::good(name, format!("{who}'s{life}")),
             }
+        }
+        Err(error @ ApiError::Grant(_)) => Finding::failed_with(
+            Exit::NotPermitted,
+            name,
+            format!("no access token is given to the OAuth client ({})", error.reason()),
+            "do `oauth_client_secret` and `oauth_refresh_token` belong together? Otherwise authorise the client again: docs/platform.md says how",
+        ),
+        Err(error @ ApiError::NotKept { .. }) => {
+            Finding::failed(name, error.to_string(), "let this user write there, or choose another place with --data-dir")
         }
         Err(error) => {
             let reason = error.reason();
+            let asked = match &error {
+                ApiError::Unreachable { path, .. } | ApiError::Broken { path, .. } => Some(path),
+                error => error.refusal().map(|refusal| &refusal.path),
+            };
+            // Where tokens are fetched stands there in full.
+            let url = asked.filter(|asked| asked.contains("://")).map_or(url, String::as_str);
             match error.status() {
                 Some(401) => Finding::failed_with(Exit::NotPermitted, name, format!("{url} does not take it ({reason})"), GET_TOKEN),
                 Some(403) => Finding::failed_with(
@@ -111,11 +136,11 @@ async fn account_finding(api: &Api, url: &str, account: Result<Value, ApiError>)
                     Finding::warning(name, format!("not tried: {reason}"), "Heroku gives back some 75 requests a minute; try again soon")
                 }
                 Some(503) => Finding::failed(name, format!("{url} is not in service ({reason})"), "see status.heroku.com and try again"),
-                Some(_) => Finding::failed(name, format!("{url} answers {reason}"), "is `api_url` under [heroku] right?"),
+                Some(_) => Finding::failed(name, format!("{url} answers {reason}"), "are `api_url` and `oauth_url` under [heroku] right?"),
                 None => Finding::failed(
                     name,
                     format!("{url} cannot be asked: {reason}"),
-                    "let this machine connect there, or set the variable HTTPS_PROXY, or correct `api_url` under [heroku]",
+                    "let this machine connect there, or set the variable HTTPS_PROXY, or correct `api_url` and `oauth_url` under [heroku]",
                 ),
             }
         }
@@ -125,11 +150,35 @@ async fn account_finding(api: &Api, url: &str, account: Result<Value, ApiError>)
 /// Scopes that include the list of apps.
 const MAY_READ_APPS: [&str; 5] = ["global", "read", "write", "read-protected", "write-protected"];
 
-/// The scopes of the token, where Heroku tells: it does so only to tokens that may read authorizations.
-async fn scopes(api: &Api) -> Option<Vec<String>> {
+/// What Heroku tells of a direct authorization.
+struct Authorization {
+    scopes: Vec<String>,
+    /// Seconds until its token ends; none when it does not.
+    ends_in_s: Option<f64>,
+}
+
+/// What the token is allowed, where Heroku tells: it does so only to tokens that may read authorizations.
+async fn authorization(api: &Api) -> Option<Authorization> {
     let asked = tokio::time::timeout(super::PROBE_WITHIN, api.object("/oauth/authorizations/~")).await.ok()?.ok()?;
-    let scopes: Vec<String> = asked["scope"].as_array()?.iter().filter_map(|scope| scope.as_str().map(str::to_owned)).collect();
-    (!scopes.is_empty()).then_some(scopes)
+    let scopes = asked["scope"].as_array()?.iter().filter_map(|scope| scope.as_str().map(str::to_owned)).collect();
+    Some(Authorization { scopes, ends_in_s: asked["access_token"]["expires_in"].as_f64() })
+}
+
+/// Which kind of token it is, and when it ends.
+fn life(api: &Api, token: &Token, authorization: Option<&Authorization>) -> String {
+    match (token, authorization) {
+        (Token::OAuth(_), _) => {
+            let ends = api
+                .token_ends_in()
+                .map_or_else(|| "without an end".to_owned(), |left| format!("for {}", format_duration(left.as_secs_f64())));
+            format!(", of an OAuth client: good {ends}, and renewed by itself")
+        }
+        (Token::Fixed(_), Some(Authorization { ends_in_s: Some(seconds), .. })) => {
+            format!(", a fixed token: ends in {}", format_duration(*seconds))
+        }
+        (Token::Fixed(_), Some(_)) => ", a fixed token without an end".to_owned(),
+        (Token::Fixed(_), None) => ", a fixed token".to_owned(),
+    }
 }
 
 async fn apps(api: &Api, patterns: &[String]) -> Finding {

@@ -83,6 +83,50 @@ async fn the_rate_limit_counts_all_but_itself() {
 }
 
 #[tokio::test]
+async fn an_oauth_client_fetches_tokens() {
+    let mut oauth = OAuthOptions::new("s+ecret&", "refresh");
+    for rotates in [false, true] {
+        oauth.rotates = rotates;
+        let bench = Bench::with(|options| options.oauth = Some(oauth.clone()));
+        let fetch = async |form: &str| {
+            let request = hyper::Request::post("/oauth/token").body(Bytes::from(form.to_owned())).unwrap();
+            let response = bench.api.answer(request).await;
+            let status = response.status().as_u16();
+            let body: Value = serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
+            (status, body)
+        };
+        let with_token = async |token: &Value| {
+            let bearer = format!("Bearer {}", token.as_str().unwrap());
+            bench.ask_with("GET", "/apps", &Value::Null, &[("authorization", &bearer)]).await
+        };
+        assert_eq!(bench.get("/apps").await.status, 401, "a token of one's own will not do");
+        for (form, status, id) in [
+            ("", 401, "unauthorized"),
+            ("grant_type=refresh_token&refresh_token=refresh&client_secret=other", 401, "unauthorized"),
+            ("grant_type=refresh_token&refresh_token=other&client_secret=s%2Becret%26", 401, "unauthorized"),
+            ("grant_type=password&refresh_token=refresh&client_secret=s%2Becret%26", 400, "bad_request"),
+        ] {
+            let (found, body) = fetch(form).await;
+            assert_eq!((found, &body["id"]), (status, &id.into()), "{form}");
+        }
+        let form = "grant_type=refresh_token&refresh_token=refresh&client_secret=s%2Becret%26";
+        let (status, first) = fetch(form).await;
+        assert_eq!((status, &first["token_type"], &first["expires_in"]), (200, &"Bearer".into(), &28_799.into()), "{first}");
+        assert_eq!(first["refresh_token"] == "refresh", !rotates, "{first}");
+        assert_eq!(with_token(&first["access_token"]).await.status, 200);
+        let (again, second) = fetch(form).await;
+        assert_eq!(again, if rotates { 401 } else { 200 }, "{second}");
+    }
+    oauth.access_within = Some(std::time::Duration::ZERO);
+    let mut tokens = super::super::oauth::Tokens::new(OAuthOptions { rotates: false, ..oauth });
+    let now = std::time::Instant::now();
+    let form = Bytes::from_static(b"grant_type=refresh_token&refresh_token=refresh&client_secret=s%2Becret%26");
+    let answer = tokens.answer(&form, &mut Chance::new(1), now).ok().unwrap();
+    let given: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert!(!tokens.takes(given["access_token"].as_str().unwrap(), now), "{given}");
+}
+
+#[tokio::test]
 async fn second_factor_maintenance_and_standing() {
     let bench = Bench::with(|options| options.two_factor = Some("123456".to_owned()));
     for (code, status) in [("", 403), ("000000", 403), ("123456", 200)] {

@@ -44,6 +44,9 @@ impl Mode {
     }
 }
 
+/// What was asked of one list, and what came of it.
+type Answers = Vec<(Question, Result<Answered, ApiError>)>;
+
 /// The objects of a stream as its table has them.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
@@ -166,26 +169,25 @@ impl Reading<'_> {
         let below = self.below();
         let mut covered: BTreeSet<String> = BTreeSet::new();
         let mut seen: HashSet<String> = HashSet::new();
-        // The lists one after the other: of an object that several show, the first list's counts.
-        for list in self.stream.lists {
-            let asked = self.questions(list).into_iter().map(|question| answer(api.clone(), self.stream, question, self.journal));
-            let mut answers = stream::iter(asked.collect::<Vec<_>>()).buffered(LISTS_AT_ONCE);
-            while let Some((question, answered)) = answers.next().await {
+        // Of an object that several lists show, the first list's counts.
+        let (answers_of_lists, is_all) = self.ask(&api).await;
+        for (list, answers) in answers_of_lists {
+            // Of what the lists before it would have told whole, this one would tell a part: better nothing until they can be read.
+            let tells_a_part = !list.lacks.is_empty() && read.unread > 0;
+            for (question, answered) in answers {
                 match answered {
                     Ok(Answered::NotModified) => {
                         // Its rows are as they are, and so they are not among those that might be gone.
                         read.is_whole = false;
                         read.tags.by_path.extend(question.etag.map(|etag| (question.path, etag)));
                     }
+                    Ok(Answered::Objects(..)) if tells_a_part => {}
                     Ok(Answered::Objects(objects, etag)) => {
                         if question.is_since {
                             read.is_whole = false;
                         } else {
                             covered.extend(question.parent_value.clone());
-                            match etag {
-                                Some(etag) => read.tags.by_path.insert(question.path.clone(), etag),
-                                None => read.tags.by_path.remove(&question.path),
-                            };
+                            read.tags.by_path.extend(etag.map(|etag| (question.path.clone(), etag)));
                         }
                         read.bookmarks.extend(self.bookmark(&question, &objects));
                         self.keep(objects, &question, &mut seen, &mut read.found);
@@ -198,20 +200,16 @@ impl Reading<'_> {
                     Err(error) => {
                         read.is_whole = false;
                         read.unread += 1;
-                        let is_final = matches!(error, ApiError::Unauthorized(_) | ApiError::Suspended(_) | ApiError::TwoFactor(_));
                         if read.problems.len() < PROBLEMS_KEPT {
                             read.problems.push(error);
                         }
-                        if is_final {
-                            return read;
-                        }
                     }
                 }
-                if read.found.len() > OBJECTS_MAX {
-                    read.is_whole = false;
-                    return read;
-                }
             }
+        }
+        if !is_all {
+            read.is_whole = false;
+            return read;
         }
         read.complete = match below {
             Some(column) if can_be_whole => {
@@ -222,6 +220,32 @@ impl Reading<'_> {
             _ => Complete::No,
         };
         read
+    }
+
+    /// The answers of each list, in the order of the lists. They are asked the other way round: what the last one shows, the first,
+    /// which is asked later and counts, shows too. Otherwise an object made in between would come from a list that lacks some of it.
+    /// And whether all was asked.
+    async fn ask(&self, api: &Api) -> (Vec<(&'static ListDef, Answers)>, bool) {
+        let (mut of_lists, mut objects, mut is_over) = (Vec::new(), 0, false);
+        for list in self.stream.lists.iter().rev() {
+            let asked = self.questions(list).into_iter().map(|question| answer(api.clone(), self.stream, question, self.journal));
+            let mut asked = stream::iter(asked.collect::<Vec<_>>()).buffered(LISTS_AT_ONCE);
+            let mut answers = Vec::new();
+            while let Some((question, answered)) = asked.next().await {
+                objects += if let Ok(Answered::Objects(objects, _)) = &answered { objects.len() } else { 0 };
+                is_over = objects > OBJECTS_MAX || answered.as_ref().is_err_and(is_final);
+                answers.push((question, answered));
+                if is_over {
+                    break;
+                }
+            }
+            of_lists.push((list, answers));
+            if is_over {
+                break;
+            }
+        }
+        of_lists.reverse();
+        (of_lists, !is_over)
     }
 
     /// The column that tells below which parent an object is, where all of the stream's lists are below one kind of them.
@@ -458,6 +482,11 @@ pub(super) fn own(stream: &StreamDef, batches: &[arrow_array::RecordBatch]) -> O
     let inhabited =
         |field: &freshet_core::FieldDef| batches.iter().filter_map(|batch| parents(batch, field.column.name)).flatten().collect();
     Own { is_empty: batches.iter().all(|batch| batch.num_rows() == 0), inhabited: stream.own_parent().map(|(field, _)| inhabited(field)) }
+}
+
+/// Whether every other question would be answered in the same way.
+fn is_final(error: &ApiError) -> bool {
+    matches!(error, ApiError::Unauthorized(_) | ApiError::Suspended(_) | ApiError::TwoFactor(_))
 }
 
 /// What is asked of each list: the parameters of one request, or of several.

@@ -176,6 +176,9 @@ pub(crate) struct FakeHerokuArgs {
     /// Apps of the company
     #[arg(long, value_name = "COUNT", default_value_t = 4)]
     pub(crate) apps: usize,
+    /// Releases that each app has from the start, at least
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub(crate) releases: usize,
     /// Log lines per second, on the average of a story's day
     #[arg(long, value_name = "LINES/S", default_value_t = 50.0)]
     pub(crate) rate: f64,

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
 use freshet_core::{
-    Clock, Complete, DestinationError, LoadId, Merge, MergeMode, Merged, Micros, Position, ShardId, StreamDef, SystemClock,
+    Clock, Complete, DestinationError, LoadId, Merge, MergeMode, Merged, Micros, Position, Read, ShardId, StreamDef, SystemClock,
 };
 use freshet_destinations::delta::Lake;
 use freshet_sources::platform::{Api, ApiCounters, ApiCounts};
@@ -27,7 +27,7 @@ use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::heroku_api::fits;
-use walk::{Reading, Stored, stored};
+use walk::{Own, Reading, Stored, own, stored};
 
 pub(crate) use archives::Months;
 pub(crate) use known::Known;
@@ -175,8 +175,10 @@ impl Sync<'_> {
         for above in stream.lists.iter().filter_map(|list| list.parent) {
             self.learn(above.stream, learned).await?;
         }
-        self.learn(stream.name, learned).await?;
-        let is_first = learned.stored.get(stream.name).is_none_or(|stored| stored.objects.is_empty() && stored.gone.is_empty());
+        if stream.lists.len() > 1 && matches!(stream.read, Read::Since { .. }) {
+            self.learn(stream.name, learned).await?;
+        }
+        let own = self.own(stream, mode).await?;
         let bookmarks = self.lake.bookmarks(stream.table, &bookmarks_of(stream.name)).await?;
         let standing = self.lake.standing(stream.name).await?;
         let mut tags = self.known.tags(stream.name);
@@ -185,7 +187,7 @@ impl Sync<'_> {
         }
         let scope = format!("{} {} {bookmarks:?}", api.url(), mode.as_str());
         let journal = Mutex::new(self.known.journal(stream.name, &scope, at.0));
-        let reading = Reading { api, stream, mode, is_first, now, stored: &learned.stored, bookmarks: &bookmarks, tags, journal: &journal };
+        let reading = Reading { api, stream, mode, own, now, stored: &learned.stored, bookmarks: &bookmarks, tags, journal: &journal };
         let mut read = reading.read().await;
         if !self.apps.is_empty()
             && read.complete == Complete::All
@@ -237,6 +239,19 @@ impl Sync<'_> {
             bookmarks: Vec::new(),
         };
         self.lake.merge(&merge).await.map(|_| ())
+    }
+
+    /// What matters of the table of `stream` before it is read: mostly nothing.
+    async fn own(&self, stream: &'static StreamDef, mode: Mode) -> Result<Own, DestinationError> {
+        let matters = match stream.read {
+            Read::Full => false,
+            Read::Since { .. } => mode == Mode::New && stream.own_parent().is_some(),
+            Read::Window { .. } | Read::Days { .. } => true,
+        };
+        if !matters {
+            return Ok(Own::default());
+        }
+        Ok(own(stream, &self.lake.objects(stream.table).await?))
     }
 
     /// Makes sure that the objects of the stream called `name` are known as its table has them.

@@ -226,6 +226,14 @@ impl StreamDef {
         self.fields.iter().find(|field| field.json == json)
     }
 
+    /// The field in which objects say themselves below which parent they are, where there is one list and one kind of parents.
+    #[must_use]
+    pub fn own_parent(&self) -> Option<(&'static FieldDef, Parent)> {
+        let [list] = self.lists else { return None };
+        let (parent, placeholder) = (list.parent?, list.placeholder()?.trim_matches(['{', '}']));
+        Some((self.field(&format!("{placeholder}.{}", parent.field))?, parent))
+    }
+
     /// Whether `json` is a field whose change alone makes no new version.
     #[must_use]
     pub fn is_volatile(&self, json: &str) -> bool {

@@ -35,6 +35,8 @@ pub struct FakeOptions {
     pub speed: f64,
     /// How many apps the company has.
     pub apps: usize,
+    /// How many releases each of them has at the beginning, at least.
+    pub releases: usize,
     /// Log lines per second of our time, on the average of a story's day, of all apps together.
     pub lines_per_second: f64,
     /// When the story begins. It never overtakes our own time; when it gets there it goes on at our speed.
@@ -64,6 +66,7 @@ impl Default for FakeOptions {
             seed: 1,
             speed: 1.0,
             apps: 4,
+            releases: 0,
             lines_per_second: 50.0,
             begins_at: Timestamp::now(),
             is_paused: false,
@@ -112,6 +115,7 @@ impl FakeHeroku {
         let world = WorldOptions {
             seed: options.seed,
             apps: options.apps,
+            releases: options.releases,
             begins_at: options.begins_at,
             lines_per_second: options.lines_per_second / options.speed,
         };

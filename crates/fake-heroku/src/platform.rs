@@ -22,6 +22,7 @@ mod usage;
 mod vanish;
 mod views;
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -78,6 +79,8 @@ pub(crate) struct Api {
     routes: Routes,
     bucket: Mutex<Bucket>,
     tokens: Option<Mutex<Tokens>>,
+    /// Requests that came, whatever became of them.
+    requests: AtomicU64,
     // Its own, so that reading does not move the story's.
     chance: Mutex<Chance>,
 }
@@ -88,11 +91,22 @@ impl Api {
         let bucket = Mutex::new(Bucket::new(options.rate_limit, Instant::now()));
         let chance = Mutex::new(faults.chance().of("requests"));
         let tokens = options.oauth.clone().map(|oauth| Mutex::new(Tokens::new(oauth)));
-        Self { options, world, logplex, faults, routes: Routes::new(), bucket, tokens, chance }
+        Self { options, world, logplex, faults, routes: Routes::new(), bucket, tokens, requests: AtomicU64::new(0), chance }
+    }
+
+    /// Requests that came so far, whatever became of them.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Relaxed)
+    }
+
+    /// Makes the rate limit smaller by `count` requests, as if others had made them.
+    pub(crate) fn spend(&self, count: u32) {
+        self.bucket().spend(Instant::now(), count);
     }
 
     /// Answers a request. Errs never: an error of the body is a fault that was asked for.
     pub(crate) async fn answer(&self, request: Request) -> Response<Body> {
+        self.requests.fetch_add(1, Relaxed);
         let request_ids = self.request_ids(request.headers());
         if self.faults.strikes(Fault::ApiSlow) {
             let (least, most) = SLOW_MS;

@@ -54,7 +54,7 @@ async fn answer(request: hyper::Request<Incoming>, shared: Shared, api: Arc<Api>
     let request: Request = Request::from_parts(head, body);
     let path = request.uri().path();
     if path.starts_with("/_control/") {
-        return Ok(control::answer(&request, &shared).await);
+        return Ok(control::answer(&request, &shared, &api).await);
     }
     if path.starts_with("/streams/") {
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();

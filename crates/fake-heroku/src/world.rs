@@ -27,6 +27,8 @@ pub struct WorldOptions {
     pub seed: u64,
     /// How many apps the company has at the beginning.
     pub apps: usize,
+    /// How many releases each of them has at the beginning, at least.
+    pub releases: usize,
     /// When the story begins. The history of the company lies before that.
     pub begins_at: Timestamp,
     /// Log lines per second of the story, on an average day, of all apps together.
@@ -112,6 +114,19 @@ impl World {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// Keeps an object from everybody, as Heroku does when a token may no longer see it. No webhook and no line tells of it.
+    /// Says whether there was one.
+    pub fn hide(&mut self, resource: &str, id: &str) -> bool {
+        let by = self.platform();
+        self.objects.hide(self.now, resource, id, &by)
+    }
+
+    /// Brings back what was hidden, as it was. Says whether there was such a thing.
+    pub fn show(&mut self, resource: &str, id: &str) -> bool {
+        let by = self.platform();
+        self.objects.show(self.now, resource, id, &by)
     }
 
     /// What exists.

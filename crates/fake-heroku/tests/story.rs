@@ -7,7 +7,7 @@ use freshet_fake_heroku::{Change, Event, Line, World, WorldOptions};
 use jiff::{SignedDuration, Timestamp};
 
 fn world(seed: u64, apps: usize, begins_at: &str, lines_per_second: f64) -> World {
-    World::new(&WorldOptions { seed, apps, begins_at: begins_at.parse().unwrap(), lines_per_second })
+    World::new(&WorldOptions { seed, apps, releases: 0, begins_at: begins_at.parse().unwrap(), lines_per_second })
 }
 
 fn go_on(world: &mut World, span: SignedDuration) -> Vec<Event> {

@@ -61,6 +61,7 @@ fn options(args: &FakeHerokuArgs) -> anyhow::Result<FakeOptions> {
         seed: args.seed,
         speed: args.speed,
         apps: args.apps,
+        releases: args.releases,
         lines_per_second: args.rate,
         begins_at: match args.begins_at {
             Some(begins_at) => begins_at,

@@ -47,6 +47,9 @@ impl Mode {
     }
 }
 
+/// What was asked of one list, and what came of it.
+type Answers = Vec<(Question, Result<Answered, ApiError>)>;
+
 /// The objects of a stream as its table has them.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
@@ -54,6 +57,15 @@ pub(super) struct Stored {
     pub(super) objects: Vec<Value>,
     /// Those that do not exist any more.
     pub(super) gone: Vec<Value>,
+}
+
+/// What matters of a stream's own table before the stream is read.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    /// Whether there is nothing in it.
+    pub(super) is_empty: bool,
+    /// The parents below which it has objects that exist; `None` where it does not matter, or objects do not tell their parent.
+    pub(super) inhabited: Option<HashSet<String>>,
 }
 
 /// An object and where it was found.
@@ -90,10 +102,9 @@ pub(super) struct Reading<'a> {
     pub(super) api: &'a Api,
     pub(super) stream: &'static StreamDef,
     pub(super) mode: Mode,
-    /// Whether nothing of it was ever read.
-    pub(super) is_first: bool,
+    pub(super) own: Own,
     pub(super) now: Timestamp,
-    /// What the tables have of the streams that this one hangs below, and of itself.
+    /// What the tables have of the streams that this one hangs below, and of itself if several lists tell what is new.
     pub(super) stored: &'a HashMap<&'static str, Stored>,
     /// How far its lists were read.
     pub(super) bookmarks: &'a std::collections::BTreeMap<String, Position>,
@@ -151,7 +162,7 @@ impl Reading<'_> {
             complete: Complete::No,
             is_whole: !self.stream.forgets && matches!(self.stream.read, Read::Full | Read::Since { .. }),
             bookmarks: Vec::new(),
-            tags: Tags { table: None, ..self.tags.clone() },
+            tags: Tags::default(),
             doubtful: BTreeSet::new(),
             problems: Vec::new(),
             unread: 0,
@@ -161,25 +172,25 @@ impl Reading<'_> {
         let below = self.below();
         let mut covered: BTreeSet<String> = BTreeSet::new();
         let mut seen: HashSet<String> = HashSet::new();
-        // The lists one after the other: of an object that several show, the first list's counts.
-        for list in self.stream.lists {
-            let asked = self.questions(list).into_iter().map(|question| answer(api.clone(), self.stream, question, self.journal));
-            let mut answers = stream::iter(asked.collect::<Vec<_>>()).buffered(LISTS_AT_ONCE);
-            while let Some((question, answered)) = answers.next().await {
+        // Of an object that several lists show, the first list's counts.
+        let (answers_of_lists, is_all) = self.ask(&api).await;
+        for (list, answers) in answers_of_lists {
+            // Of what the lists before it would have told whole, this one would tell a part: better nothing until they can be read.
+            let tells_a_part = !list.lacks.is_empty() && read.unread > 0;
+            for (question, answered) in answers {
                 match answered {
                     Ok(Answered::NotModified) => {
                         // Its rows are as they are, and so they are not among those that might be gone.
                         read.is_whole = false;
+                        read.tags.by_path.extend(question.etag.map(|etag| (question.path, etag)));
                     }
+                    Ok(Answered::Objects(..)) if tells_a_part => {}
                     Ok(Answered::Objects(objects, etag)) => {
                         if question.is_since {
                             read.is_whole = false;
                         } else {
                             covered.extend(question.parent_value.clone());
-                            match etag {
-                                Some(etag) => read.tags.by_path.insert(question.path.clone(), etag),
-                                None => read.tags.by_path.remove(&question.path),
-                            };
+                            read.tags.by_path.extend(etag.map(|etag| (question.path.clone(), etag)));
                         }
                         read.bookmarks.extend(self.bookmark(&question, &objects));
                         self.keep(objects, &question, &mut seen, &mut read.found);
@@ -192,23 +203,16 @@ impl Reading<'_> {
                     Err(error) => {
                         read.is_whole = false;
                         read.unread += 1;
-                        let is_final = matches!(
-                            error,
-                            ApiError::Unauthorized(_) | ApiError::Grant(_) | ApiError::Suspended(_) | ApiError::TwoFactor(_)
-                        );
                         if read.problems.len() < PROBLEMS_KEPT {
                             read.problems.push(error);
                         }
-                        if is_final {
-                            return read;
-                        }
                     }
                 }
-                if read.found.len() > OBJECTS_MAX {
-                    read.is_whole = false;
-                    return read;
-                }
             }
+        }
+        if !is_all {
+            read.is_whole = false;
+            return read;
         }
         read.complete = match below {
             Some(column) if can_be_whole => {
@@ -221,12 +225,37 @@ impl Reading<'_> {
         read
     }
 
+    /// The answers of each list, in the order of the lists. They are asked the other way round: what the last one shows, the first,
+    /// which is asked later and counts, shows too. Otherwise an object made in between would come from a list that lacks some of it.
+    /// And whether all was asked.
+    async fn ask(&self, api: &Api) -> (Vec<(&'static ListDef, Answers)>, bool) {
+        let (mut of_lists, mut objects, mut is_over) = (Vec::new(), 0, false);
+        for list in self.stream.lists.iter().rev() {
+            let asked = self.questions(list).into_iter().map(|question| answer(api.clone(), self.stream, question, self.journal));
+            let mut asked = stream::iter(asked.collect::<Vec<_>>()).buffered(LISTS_AT_ONCE);
+            let mut answers = Vec::new();
+            while let Some((question, answered)) = asked.next().await {
+                objects += if let Ok(Answered::Objects(objects, _)) = &answered { objects.len() } else { 0 };
+                is_over = objects > OBJECTS_MAX || answered.as_ref().is_err_and(is_final);
+                answers.push((question, answered));
+                if is_over {
+                    break;
+                }
+            }
+            of_lists.push((list, answers));
+            if is_over {
+                break;
+            }
+        }
+        of_lists.reverse();
+        (of_lists, !is_over)
+    }
+
     /// The column that tells below which parent an object is, where all of the stream's lists are below one kind of them.
     fn below(&self) -> Option<&'static str> {
         let [list] = self.stream.lists else { return None };
-        let (parent, placeholder) = (list.parent?, list.placeholder()?.trim_matches(['{', '}']));
-        let own = self.stream.field(&format!("{placeholder}.{}", parent.field));
-        let given = || self.stream.fields.iter().find(|field| field.origin == Origin::Parent(parent));
+        let given = || self.stream.fields.iter().find(|field| list.parent.is_some_and(|parent| field.origin == Origin::Parent(parent)));
+        let own = self.stream.own_parent().map(|(field, _)| field);
         own.or_else(given).filter(|field| field.kind == FieldKind::Text).map(|field| field.column.name)
     }
 
@@ -256,17 +285,20 @@ impl Reading<'_> {
     }
 
     fn questions(&self, list: &'static ListDef) -> Vec<Question> {
-        let spans = spans(self.stream.read, self.is_first, self.now);
+        let spans = spans(self.stream.read, self.own.is_empty, self.now);
         let plain = list.ranges.first().map_or_else(Range::none, |attribute| Range::by(attribute));
         let mut questions = Vec::new();
         for place in self.places(list) {
+            // What hung below something that was gone and is back went with it, and comes back with it.
+            let is_inhabited = |value: &str| self.own.inhabited.as_ref().is_none_or(|known| known.contains(value));
+            let can_go_on = place.parent_value.as_deref().is_none_or(is_inhabited);
             for request in &spans {
                 let query: Vec<String> = request.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 let mark = if query.is_empty() { "" } else { "?" };
                 let path = format!("{}{mark}{}", place.path, query.join("&"));
                 let can_be_known = self.mode == Mode::New && self.stream.lists.len() == 1;
                 let etag = self.tags.by_path.get(&path).filter(|_| can_be_known).cloned();
-                questions.push(self.since(Question {
+                let question = Question {
                     list,
                     path,
                     parent: place.parent,
@@ -276,20 +308,21 @@ impl Reading<'_> {
                     shard: None,
                     is_since: false,
                     etag,
-                }));
+                };
+                questions.push(self.since(question, can_go_on));
             }
         }
         questions
     }
 
-    /// Leaves out what comes before the bookmark, where there is one and the list can.
-    fn since(&self, question: Question) -> Question {
+    /// Leaves out what comes before the bookmark, where there is one and the list `can_go_on` from there.
+    fn since(&self, question: Question, can_go_on: bool) -> Question {
         let Read::Since { range, trailing, .. } = self.stream.read else { return question };
         if !question.list.ranges.contains(&range) {
             return question;
         }
         let shard = bookmark(self.stream.name, question.parent_value.as_deref());
-        let known = self.bookmarks.get(shard.as_str()).copied().filter(|known| self.mode == Mode::New && *known > 0);
+        let known = self.bookmarks.get(shard.as_str()).copied().filter(|known| self.mode == Mode::New && can_go_on && *known > 0);
         let whole = Range::by(range);
         let (range, is_since) = match known {
             Some(known) => (whole.from(&begin(known, trailing)), true),
@@ -311,16 +344,19 @@ impl Reading<'_> {
     /// Takes the objects that no list before has shown.
     fn keep(&self, objects: Vec<Value>, question: &Question, seen: &mut HashSet<String>, found: &mut Vec<Found>) {
         let is_one_of_several = self.stream.lists.len() > 1;
-        // Lists before this one have told only what is new: what they would have said of the others is in the table.
-        let known = (self.mode == Mode::New && is_one_of_several && question.shard.is_none()).then(|| self.known_by_key());
+        // Lists before this one have told only what is new, or could not be read: what they would have said of the others is in the table.
+        let since = match self.stream.read {
+            Read::Since { field, .. } if is_one_of_several && question.shard.is_none() => Some((field, self.known_by_key())),
+            _ => None,
+        };
         for mut object in objects {
             if is_one_of_several && !seen.insert(self.key(&object, question)) {
                 continue;
             }
-            if let (Read::Since { field, .. }, Some(known)) = (self.stream.read, &known)
-                && let Some(stored) = known.get(&self.key(&object, question))
+            if let Some((field, known)) = &since
+                && let Some((stored, exists)) = known.get(&self.key(&object, question))
             {
-                if at_path(stored, field) == at_path(&object, field) {
+                if self.mode == Mode::New && *exists && at_path(stored, field) == at_path(&object, field) {
                     continue;
                 }
                 for path in question.list.lacks {
@@ -331,12 +367,12 @@ impl Reading<'_> {
         }
     }
 
-    fn known_by_key(&self) -> HashMap<String, &Value> {
-        let objects = self.stored.get(self.stream.name).map(|stored| stored.objects.as_slice()).unwrap_or_default();
-        objects
-            .iter()
-            .map(|object| (self.stream.key.iter().map(|part| text(object, part)).collect::<Vec<_>>().join("\u{1f}"), object))
-            .collect()
+    /// What the table has, and whether it exists.
+    fn known_by_key(&self) -> HashMap<String, (&Value, bool)> {
+        let Some(stored) = self.stored.get(self.stream.name) else { return HashMap::new() };
+        let all = stored.gone.iter().map(|object| (object, false)).chain(stored.objects.iter().map(|object| (object, true)));
+        let key = |object: &Value| self.stream.key.iter().map(|part| text(object, part)).collect::<Vec<_>>().join("\u{1f}");
+        all.map(|(object, exists)| (key(object), (object, exists))).collect()
     }
 
     fn key(&self, object: &Value, question: &Question) -> String {
@@ -434,6 +470,26 @@ pub(super) fn stored(batches: &[arrow_array::RecordBatch]) -> Stored {
         }
     }
     stored
+}
+
+/// What the rows of the table of `stream` say before it is read.
+pub(super) fn own(stream: &StreamDef, batches: &[arrow_array::RecordBatch]) -> Own {
+    use arrow_array::Array as _;
+    use arrow_array::cast::AsArray as _;
+
+    let parents = |batch: &arrow_array::RecordBatch, column: &str| {
+        let (values, deleted) = (batch.column_by_name(column)?.as_string_opt::<i32>()?, batch.column_by_name(DELETED_AT)?);
+        let existing = values.iter().enumerate().filter(|(row, _)| deleted.is_null(*row));
+        Some(existing.filter_map(|(_, value)| value.map(str::to_owned)).collect::<Vec<_>>())
+    };
+    let inhabited =
+        |field: &freshet_core::FieldDef| batches.iter().filter_map(|batch| parents(batch, field.column.name)).flatten().collect();
+    Own { is_empty: batches.iter().all(|batch| batch.num_rows() == 0), inhabited: stream.own_parent().map(|(field, _)| inhabited(field)) }
+}
+
+/// Whether every other question would be answered in the same way.
+fn is_final(error: &ApiError) -> bool {
+    matches!(error, ApiError::Unauthorized(_) | ApiError::Grant(_) | ApiError::Suspended(_) | ApiError::TwoFactor(_))
 }
 
 /// What is asked of each list: the parameters of one request, or of several.

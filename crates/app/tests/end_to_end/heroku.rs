@@ -1,5 +1,6 @@
 //! `freshet fake-heroku` as a child process: asked and told through its doors.
 
+use std::io;
 use std::net::SocketAddr;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -44,13 +45,23 @@ impl Heroku {
 
     /// Asks its API or its control endpoint, and wants an answer of 2xx.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Value {
+        let answer = self.exchange(method, path, body).unwrap();
+        assert!((200..300).contains(&answer.status), "{method} {path}: {answer:?}");
+        serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
+    }
+
+    /// The same for a question that may be refused, or fail.
+    pub(crate) fn attempt(&self, method: &str, path: &str, body: &str) -> Option<Value> {
+        let answer = self.exchange(method, path, body).ok().filter(|answer| (200..300).contains(&answer.status))?;
+        serde_json::from_str(&answer.body).ok()
+    }
+
+    fn exchange(&self, method: &str, path: &str, body: &str) -> io::Result<http::Answer> {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: heroku\r\nAuthorization: Bearer any\r\nAccept: application/vnd.heroku+json; version=3\r\nConnection: close\r\nContent-Length: {}\r\n",
             body.len()
         );
-        let answer = http::exchange(self.address, format!("{head}\r\n{body}").as_bytes()).unwrap();
-        assert!((200..300).contains(&answer.status), "{method} {path}: {answer:?}");
-        serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
+        http::exchange(self.address, format!("{head}\r\n{body}").as_bytes())
     }
 
     /// All objects of `resource`, whoever may see them.

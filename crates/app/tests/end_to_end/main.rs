@@ -27,6 +27,8 @@ mod run_kills;
 mod senders;
 mod small_disk;
 mod sync;
+mod sync_account;
+mod sync_under_fire;
 mod tail;
 mod terminal;
 mod under_fire;

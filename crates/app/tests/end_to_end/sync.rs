@@ -20,7 +20,7 @@ pub(crate) fn stream<'a>(report: &'a Value, name: &str) -> &'a Value {
 }
 
 /// Version of each table, which every write moves.
-fn versions(place: &Place) -> BTreeMap<String, i64> {
+pub(crate) fn versions(place: &Place) -> BTreeMap<String, i64> {
     let list = place.json("tables list", &[]);
     let tables = list.as_array().unwrap().iter().filter(|table| !table["table"].as_str().unwrap().starts_with('_'));
     tables.map(|table| (table["table"].as_str().unwrap().to_owned(), table["version"].as_i64().unwrap())).collect()
@@ -87,6 +87,31 @@ fn what_is_gone_is_marked_and_what_comes_back_is_not() {
         .query("SELECT maintenance, is_current, valid_to IS NULL AS holds FROM apps_history WHERE name = 'newcomer' ORDER BY valid_from");
     let row = |maintenance: bool| json!({ "maintenance": maintenance, "is_current": false, "holds": false });
     assert_eq!(history, [row(false), row(true)]);
+}
+
+#[test]
+fn what_hangs_below_something_that_was_gone_comes_back_with_it() {
+    let place = Place::new();
+    let heroku = Heroku::still(&place, "");
+    let app = heroku.objects("app")[0]["id"].as_str().unwrap().to_owned();
+    let pipeline = heroku.objects("pipeline")[0]["id"].as_str().unwrap().to_owned();
+    let hidden = [("app", app.as_str()), ("pipeline", pipeline.as_str())];
+    let of_app = format!("WHERE app_id = '{app}' AND _deleted_at IS NULL");
+    let counted =
+        |place: &Place| ["releases", "dynos", "formation"].map(|name| place.number(&format!("SELECT count(*) FROM {name} {of_app}")));
+    let reviews = |place: &Place| place.number("SELECT count(*) FROM review_apps WHERE _deleted_at IS NULL");
+    let run = || assert_eq!(sync(&place, "releases dynos formation review_apps").0.code, Some(0));
+    run();
+    let before = (counted(&place), reviews(&place));
+    assert!(before.0[0] > 20 && before.1 > 0, "{before:?}");
+    hidden.iter().for_each(|(resource, id)| _ = heroku.ask("POST", &format!("/_control/hide/{resource}/{id}"), ""));
+    run();
+    assert_eq!(counted(&place), [0; 3]);
+    assert!(reviews(&place) < before.1);
+    hidden.iter().for_each(|(resource, id)| _ = heroku.ask("POST", &format!("/_control/show/{resource}/{id}"), ""));
+    heroku.ask("PATCH", &format!("/apps/{app}"), "{\"maintenance\":true}");
+    run();
+    assert_eq!((counted(&place), reviews(&place)), before);
 }
 
 #[test]

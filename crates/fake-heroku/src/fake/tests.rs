@@ -98,3 +98,53 @@ async fn a_drain_needs_an_address_once() {
     }
     assert!(fake.add_drain("none", "http://127.0.0.1:1/").is_err());
 }
+
+#[tokio::test]
+async fn what_is_hidden_comes_back_as_it_was() {
+    let fake = standing().await;
+    let app = fake.apps()[0].0.clone();
+    let list = |path: &'static str| {
+        let fake = &fake;
+        async move { ask(fake, "GET", path, &Value::Null).await }
+    };
+    let before = (list("/apps").await, list("/_control/objects/domain").await);
+    let entries = list("/_control/journal?resource=app").await.as_array().unwrap().len();
+    ask(&fake, "POST", &format!("/_control/hide/app/{app}"), &Value::Null).await;
+    assert_eq!(list("/apps").await, json!([]));
+    assert!(fake.world().objects().get("app", &app).is_none());
+    // Once is enough, and what nobody knows cannot be hidden.
+    assert!(!fake.world().hide("app", &app) && !fake.world().hide("planet", &app) && !fake.world().show("domain", &app));
+    ask(&fake, "POST", &format!("/_control/show/app/{app}"), &Value::Null).await;
+    assert_eq!((list("/apps").await, list("/_control/objects/domain").await), before);
+    let journal = list("/_control/journal?resource=app").await;
+    let journal = journal.as_array().unwrap();
+    assert_eq!(journal[entries]["action"], "destroy");
+    assert_eq!((&journal[entries + 1]["action"], &journal[entries + 1]["fields"]), (&json!("create"), &before.0[0]));
+    assert!(journal.iter().all(|entry| entry["resource"] == "app"));
+    let numbers: Vec<u64> = journal.iter().map(|entry| entry["number"].as_u64().unwrap()).collect();
+    assert!(numbers.is_sorted() && numbers.last() < list("/_control/status").await["changes"].as_u64().as_ref());
+}
+
+#[tokio::test]
+async fn others_use_up_the_rate_limit_too() {
+    let fake = standing().await;
+    let asked = ask(&fake, "GET", "/_control/status", &Value::Null).await["api_requests"].clone();
+    ask(&fake, "POST", "/_control/spend?requests=4400", &Value::Null).await;
+    let left = ask(&fake, "GET", "/account/rate-limits", &Value::Null).await["remaining"].as_u64().unwrap();
+    assert!((100..=101).contains(&left), "{left}");
+    let status = ask(&fake, "GET", "/_control/status", &Value::Null).await;
+    assert_eq!(status["api_requests"].as_u64().unwrap(), asked.as_u64().unwrap() + 1);
+}
+
+#[tokio::test]
+async fn apps_have_as_many_releases_as_are_wanted() {
+    let options = FakeOptions { apps: 2, releases: 70, lines_per_second: 0.0, is_paused: true, ..FakeOptions::default() };
+    let fake = FakeHeroku::start(options).await.unwrap();
+    for (app, _) in fake.apps() {
+        let world = fake.world();
+        let releases: Vec<&Value> = world.objects().of("release", &app).collect();
+        assert!(releases.len() >= 70);
+        assert!(releases.iter().zip(1..).all(|(release, version)| release["version"] == version));
+        assert_eq!(releases.iter().filter(|release| release["current"] == true).count(), 1);
+    }
+}

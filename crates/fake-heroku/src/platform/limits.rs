@@ -33,6 +33,12 @@ impl Bucket {
         self.left as u32
     }
 
+    /// Takes as many as there are, up to `count`.
+    pub(super) fn spend(&mut self, now: Instant, count: u32) {
+        self.fill(now);
+        self.left = (self.left - f64::from(count)).max(0.0);
+    }
+
     fn fill(&mut self, now: Instant) {
         let passed_s = now.saturating_duration_since(self.filled_at).as_secs_f64();
         self.left = (self.left + passed_s * self.capacity / FULL_S).min(self.capacity);
@@ -58,5 +64,9 @@ mod tests {
         assert_eq!(bucket.remaining(start + Duration::from_secs(60)), 75);
         assert_eq!(bucket.take(start + Duration::from_secs(60)), Some(74));
         assert_eq!(bucket.remaining(start + Duration::from_secs(100_000)), 4_500);
+        for (count, left) in [(4_000, 500), (4_000, 0)] {
+            bucket.spend(start, count);
+            assert_eq!(bucket.remaining(start), left);
+        }
     }
 }

@@ -47,7 +47,7 @@ impl Bench {
     }
 
     fn with(adjust: impl FnOnce(&mut ApiOptions)) -> Self {
-        let options = WorldOptions { seed: 7, apps: 0, begins_at: BEGINS_AT.parse().unwrap(), lines_per_second: 0.0 };
+        let options = WorldOptions { seed: 7, apps: 0, releases: 0, begins_at: BEGINS_AT.parse().unwrap(), lines_per_second: 0.0 };
         let mut world = World::still(&options);
         let owner = world.people()[0].clone();
         for (name, generation) in [("shop", "cedar"), ("billing", "cedar"), ("search", "cedar"), ("spruce", "fir")] {
@@ -67,7 +67,7 @@ impl Bench {
 
     /// A company of five apps with its story, ten minutes into it.
     fn with_story() -> Self {
-        let options = WorldOptions { seed: 3, apps: 5, begins_at: BEGINS_AT.parse().unwrap(), lines_per_second: 1.0 };
+        let options = WorldOptions { seed: 3, apps: 5, releases: 0, begins_at: BEGINS_AT.parse().unwrap(), lines_per_second: 1.0 };
         let mut world = World::new(&options);
         world.advance("2026-11-22T10:10:00Z".parse().unwrap());
         let owner = world.people()[0].clone();

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::Write as _;
+use std::ops::Range;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -172,7 +173,7 @@ fn events(world: &World, call: &Call<'_>) -> Result<Vec<Value>, Refusal> {
         let fits = |name: &str, value: &Value| call.query.get(name).is_none_or(|wanted| value.as_str() == Some(wanted));
         fits("type", &event["type"]) && fits("action", &event["action"]) && fits("actor", &event["actor"]["email"])
     };
-    let mut events = trail(world, &account, |date| date == day);
+    let mut events = trail(world, &account, &span(day, Span::new().days(1)));
     events.retain(is_wanted);
     Ok(events)
 }
@@ -181,12 +182,19 @@ fn events(world: &World, call: &Call<'_>) -> Result<Vec<Value>, Refusal> {
 const AUDITED: [&str; 10] =
     ["add-on", "add-on-attachment", "app", "app-webhook", "build", "collaborator", "domain", "formation", "log-drain", "release"];
 
-/// The events of the days that `is_wanted` takes.
-fn trail(world: &World, account: &str, is_wanted: impl Fn(Date) -> bool) -> Vec<Value> {
+/// The moments from the beginning of `first` on, for `length`.
+fn span(first: Date, length: Span) -> Range<Timestamp> {
+    // A day at the end of the calendar has no end.
+    let begin = |day: Date| day.to_zoned(TimeZone::UTC).map_or(Timestamp::MAX, |begin| begin.timestamp());
+    begin(first)..begin(first.saturating_add(length))
+}
+
+/// The events of a span. Moments are compared and not days: a year of a thousand apps has a million entries.
+fn trail(world: &World, account: &str, wanted: &Range<Timestamp>) -> Vec<Value> {
     let account = world.objects().get("enterprise-account", account).map(reference);
     let team = world.objects().all("team").next().map(reference);
     let entries = world.objects().journal().iter().enumerate();
-    let wanted = entries.filter(|(_, entry)| AUDITED.contains(&entry.resource) && is_wanted(zoned(entry.at).date()));
+    let wanted = entries.filter(|(_, entry)| wanted.contains(&entry.at) && AUDITED.contains(&entry.resource));
     wanted.map(|(number, entry)| event(world, number, entry, &account, &team)).collect()
 }
 
@@ -213,11 +221,14 @@ fn reference(object: &Value) -> Value {
 fn archives(world: &World, call: &Call<'_>) -> Result<Vec<Value>, Refusal> {
     let (_, account) = last(world, call)?;
     let this_month = zoned(world.now()).date().first_of_month();
-    let audited = world.objects().journal().iter().filter(|entry| AUDITED.contains(&entry.resource));
-    let mut months: Vec<_> = audited.map(|entry| zoned(entry.at).date().first_of_month()).filter(|month| *month < this_month).collect();
-    months.sort_unstable();
-    months.dedup();
-    Ok(months.into_iter().map(|month| archive_row(world, call.base_url, &account, month)).collect())
+    let audited = || world.objects().journal().iter().filter(|entry| AUDITED.contains(&entry.resource));
+    let first = audited().map(|entry| entry.at).min().map_or(this_month, |first| zoned(first).date().first_of_month());
+    let months = first.series(Span::new().months(1)).take_while(|month| *month < this_month);
+    let has_events = |month: &Date| {
+        let span = span(*month, Span::new().months(1));
+        audited().any(|entry| span.contains(&entry.at))
+    };
+    Ok(months.filter(has_events).map(|month| archive_row(world, call.base_url, &account, month)).collect())
 }
 
 /// One archive, by year and month.
@@ -260,7 +271,7 @@ pub(super) fn archive_file(world: &World, path: &str, request: &Request) -> Resu
 
 /// The archive of a month. Its entries are not in order of time, as Heroku's are not.
 fn archive_text(world: &World, account: &str, month: Date) -> String {
-    let mut entries = trail(world, account, |date| date.first_of_month() == month);
+    let mut entries = trail(world, account, &span(month, Span::new().months(1)));
     entries.sort_by(|left, right| left["id"].as_str().cmp(&right["id"].as_str()));
     json!({ "entries": entries }).to_string()
 }

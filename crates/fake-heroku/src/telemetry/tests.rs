@@ -29,7 +29,7 @@ struct Rig {
 
 /// An app with two releases and a dyno.
 fn world() -> Arc<Mutex<World>> {
-    let options = WorldOptions { seed: 1, apps: 0, begins_at: "2026-03-02T09:00:00Z".parse().unwrap(), lines_per_second: 0.0 };
+    let options = WorldOptions { seed: 1, apps: 0, releases: 0, begins_at: "2026-03-02T09:00:00Z".parse().unwrap(), lines_per_second: 0.0 };
     let mut world = World::new(&options);
     let by = Actor { id: "someone".to_owned(), email: "ann@example.com".to_owned() };
     let release = |id: &str, version: u64, at: &str, image: &str| json!({ "id": id, "version": version, "created_at": at, "status": "succeeded", "oci_image": { "id": image }, "slug": null, "app": { "id": APP } });

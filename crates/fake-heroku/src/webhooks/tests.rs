@@ -24,7 +24,8 @@ fn actor() -> Actor {
 }
 
 fn world(seed: u64) -> World {
-    let options = WorldOptions { seed, apps: 0, begins_at: "2026-03-02T09:00:00.123456Z".parse().unwrap(), lines_per_second: 0.0 };
+    let options =
+        WorldOptions { seed, apps: 0, releases: 0, begins_at: "2026-03-02T09:00:00.123456Z".parse().unwrap(), lines_per_second: 0.0 };
     let mut world = World::new(&options);
     world.objects.create(world.now, "app", vec![], &actor(), json!({ "id": APP, "name": "shop" }));
     world

@@ -48,6 +48,8 @@ struct Table {
     by_name: HashMap<String, u64>,
     by_parent: HashMap<String, Vec<u64>>,
     next: u64,
+    /// Objects that are kept from everybody, by id.
+    hidden: HashMap<String, (u64, Object)>,
 }
 
 struct Object {
@@ -135,18 +137,7 @@ impl Objects {
         let table = self.tables.entry(resource).or_default();
         let number = table.next;
         table.next += 1;
-        table.by_id.insert(id.clone(), number);
-        if let (true, Some(name)) = (NAMED.contains(&resource), value["name"].as_str()) {
-            table.by_name.insert(name.to_owned(), number);
-        }
-        for parent in &parents {
-            let numbers = table.by_parent.entry(parent.clone()).or_default();
-            // A team's app belongs to the team twice: as its owner, and as its team.
-            if numbers.last() != Some(&number) {
-                numbers.push(number);
-            }
-        }
-        table.objects.insert(number, Object { value, parents });
+        table.put(resource, &id, number, Object { value, parents });
         id
     }
 
@@ -198,21 +189,31 @@ impl Objects {
 
     /// Takes an object away.
     pub(crate) fn destroy(&mut self, at: Timestamp, resource: &'static str, id: &str, actor: &Actor) -> Option<Change> {
-        let table = self.tables.get_mut(resource)?;
-        let number = table.by_id.remove(id)?;
-        let Object { value, parents } = table.objects.remove(&number)?;
-        if let (true, Some(name)) = (NAMED.contains(&resource), value["name"].as_str()) {
-            table.by_name.remove(name);
-        }
-        for parent in &parents {
-            if let Some(numbers) = table.by_parent.get_mut(parent) {
-                numbers.retain(|other| *other != number);
-            }
-        }
+        let (_, Object { value, .. }) = self.tables.get_mut(resource)?.take(resource, id)?;
         let app = app_of(resource, &value);
         self.note(at, resource, id, app.clone(), Action::Destroy, actor, &Value::Null);
         let (id, actor) = (id.to_owned(), actor.clone());
         Some(Change { at, resource, id, app, action: Action::Destroy, actor, data: value, previous: Value::Null })
+    }
+
+    /// Keeps an object from everybody until [`Self::show`]. To the journal it is destroyed. Says whether there was one.
+    pub(crate) fn hide(&mut self, at: Timestamp, resource: &str, id: &str, actor: &Actor) -> bool {
+        let Some((resource, table)) = self.tables.iter_mut().find(|(name, _)| **name == resource) else { return false };
+        let (resource, Some((number, object))) = (*resource, table.take(resource, id)) else { return false };
+        let app = app_of(resource, &object.value);
+        table.hidden.insert(id.to_owned(), (number, object));
+        self.note(at, resource, id, app, Action::Destroy, actor, &Value::Null);
+        true
+    }
+
+    /// Brings back what was hidden, as it was and in its old place. To the journal it is created. Says whether there was such a thing.
+    pub(crate) fn show(&mut self, at: Timestamp, resource: &str, id: &str, actor: &Actor) -> bool {
+        let Some((resource, table)) = self.tables.iter_mut().find(|(name, _)| **name == resource) else { return false };
+        let (resource, Some((number, object))) = (*resource, table.hidden.remove(id)) else { return false };
+        let value = object.value.clone();
+        table.put(resource, id, number, object);
+        self.note(at, resource, id, app_of(resource, &value), Action::Create, actor, &value);
+        true
     }
 
     #[expect(clippy::too_many_arguments, reason = "an entry's fields, one by one: it is made nowhere else")]
@@ -235,6 +236,37 @@ impl Objects {
         // A Value always has a text.
         let fields = serde_json::to_string(fields).unwrap_or_default().into();
         self.journal.push(Entry { at, resource, id: id.into(), app: app.map(Into::into), action, actor, fields });
+    }
+}
+
+impl Table {
+    fn put(&mut self, resource: &str, id: &str, number: u64, object: Object) {
+        self.by_id.insert(id.to_owned(), number);
+        if let (true, Some(name)) = (NAMED.contains(&resource), object.value["name"].as_str()) {
+            self.by_name.insert(name.to_owned(), number);
+        }
+        for parent in &object.parents {
+            let numbers = self.by_parent.entry(parent.clone()).or_default();
+            // A team's app belongs to the team twice: as its owner, and as its team.
+            if let Err(place) = numbers.binary_search(&number) {
+                numbers.insert(place, number);
+            }
+        }
+        self.objects.insert(number, object);
+    }
+
+    fn take(&mut self, resource: &str, id: &str) -> Option<(u64, Object)> {
+        let number = self.by_id.remove(id)?;
+        let object = self.objects.remove(&number)?;
+        if let (true, Some(name)) = (NAMED.contains(&resource), object.value["name"].as_str()) {
+            self.by_name.remove(name);
+        }
+        for parent in &object.parents {
+            if let Some(numbers) = self.by_parent.get_mut(parent) {
+                numbers.retain(|other| *other != number);
+            }
+        }
+        Some((number, object))
     }
 }
 

@@ -65,7 +65,7 @@ impl Story {
     /// Founds the company: its people, apps and their history up to `options.begins_at`.
     pub(super) fn begin(world: &mut World, options: &WorldOptions) -> Self {
         let chance = world.chance.of("story");
-        let apps = company::found(world, company::cast(options, &chance), &chance);
+        let apps = company::found(world, company::cast(options, &chance), options.releases, &chance);
         // Nobody listened yet.
         world.events.clear();
         let mut story = Self::of(options.begins_at, chance);

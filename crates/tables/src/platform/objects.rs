@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::builder::{BooleanBuilder, Date32Builder, Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
 use arrow_array::{ArrayRef, RecordBatch, TimestampMicrosecondArray, new_null_array};
 use arrow_schema::ArrowError;
-use freshet_core::{DELETED_AT, FieldDef, FieldKind, Micros, Origin, SYNCED_AT, StreamDef};
+use freshet_core::{DELETED_AT, FieldDef, FieldKind, Micros, Origin, Parent, SYNCED_AT, StreamDef};
 use serde_json::{Map, Value};
 
 use super::moment::{days, micros};
@@ -94,11 +94,19 @@ impl Objects {
             self.nameless.push(object.to_string());
             return;
         }
+        let own_parent = self.stream.own_parent();
         let mut extra = Map::new();
         self.unknown(&object, &mut String::new(), &mut extra);
         for (field, column) in self.stream.fields.iter().zip(&mut self.columns) {
             let value = value_of(field, &object, listed);
-            if !column.push(&value) {
+            // Whatever the object says there, it hangs where it was listed, and goes when its parent does.
+            let given =
+                own_parent.filter(|(own, _)| own.json == field.json && !value.is_string()).and_then(|(_, parent)| above(parent, listed));
+            let fits = match given {
+                Some(given) => column.push(given) && value.is_null(),
+                None => column.push(&value),
+            };
+            if !fits {
                 let found = type_of(field.kind, &value);
                 *self.drift.entry(Drift::Type { path: field.json.to_owned(), found }).or_default() += 1;
                 extra.insert(field.json.to_owned(), value);
@@ -163,15 +171,17 @@ fn is_part(kind: FieldKind, value: &Value) -> bool {
 fn value_of(field: &FieldDef, object: &Value, listed: Listed<'_>) -> Value {
     match field.origin {
         Origin::Object => at_path(object, field.json).cloned().unwrap_or_default(),
-        Origin::Parent(wanted) => {
-            let above = listed.parent.filter(|(stream, _)| *stream == wanted.stream);
-            above.and_then(|(_, parent)| at_path(parent, wanted.field)).cloned().unwrap_or_default()
-        }
+        Origin::Parent(wanted) => above(wanted, listed).cloned().unwrap_or_default(),
         Origin::Request => {
             let given = listed.request.iter().find(|(name, _)| *name == field.json);
             given.map(|(_, value)| Value::String(value.clone())).unwrap_or_default()
         }
     }
+}
+
+/// A field of the object that this one was listed below.
+fn above(wanted: Parent, listed: Listed<'_>) -> Option<&Value> {
+    listed.parent.filter(|(stream, _)| *stream == wanted.stream).and_then(|(_, parent)| at_path(parent, wanted.field))
 }
 
 /// What is at a dotted path.

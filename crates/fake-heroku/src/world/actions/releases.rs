@@ -116,6 +116,14 @@ impl World {
         Ok(())
     }
 
+    /// So many releases of an app that nothing runs in yet as it takes to have `count`.
+    pub(in super::super) fn release_until(&mut self, by: &Actor, app: &str, count: usize) {
+        for number in self.objects.of("release", app).count()..count {
+            // The app is there, and so nothing is refused.
+            let _ = self.make_release(by, app, Wanted::described(format!("Set ATTEMPT_{number} config vars")));
+        }
+    }
+
     /// The one way in which a release comes about. Answers with its id.
     pub(super) fn make_release(&mut self, by: &Actor, app: &str, wanted: Wanted) -> Result<String, Refusal> {
         let app_reference = self.app_reference(app)?;

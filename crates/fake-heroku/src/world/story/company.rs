@@ -178,8 +178,8 @@ enum Deed {
     Scale,
 }
 
-/// Lets the company come into being, in the order of time. What the world refuses did not happen.
-pub(super) fn found(world: &mut World, profiles: Vec<Profile>, chance: &Chance) -> Vec<App> {
+/// Lets the company come into being, in the order of time; each app has `releases` from the start. What the world refuses did not happen.
+pub(super) fn found(world: &mut World, profiles: Vec<Profile>, releases: usize, chance: &Chance) -> Vec<App> {
     let people = world.people();
     let begins = world.now;
     let mut deeds: Vec<(i64, usize, Deed)> = Vec::new();
@@ -199,6 +199,9 @@ pub(super) fn found(world: &mut World, profiles: Vec<Profile>, chance: &Chance) 
                 wanted.insert("generation".to_owned(), json!("fir"));
             }
             apps[rank] = (world.create_app(by, &wanted).ok()).map(|app| adopt(&app, profile.clone(), chance));
+            if let Some(app) = &apps[rank] {
+                world.release_until(by, &app.id, releases);
+            }
         } else if let Some(app) = &apps[rank] {
             perform(world, by, &people, &app.id, profile, deed);
         }

@@ -17,8 +17,8 @@ const BEGINS: &str = "2026-11-18T00:00:00Z";
 /// A world whose apps run but are not objects, so that whatever people do to them is refused. Nothing goes wrong in it.
 fn calm_world(seed: u64, apps: usize, lines_per_second: f64) -> World {
     let begins_at: Timestamp = BEGINS.parse().unwrap();
-    let mut world = World::new(&WorldOptions { seed, apps: 0, begins_at, lines_per_second });
-    let options = WorldOptions { seed, apps, begins_at, lines_per_second };
+    let mut world = World::new(&WorldOptions { seed, apps: 0, releases: 0, begins_at, lines_per_second });
+    let options = WorldOptions { seed, apps, releases: 0, begins_at, lines_per_second };
     let chance = Chance::new(seed).of("story");
     let mut story = Story::of(begins_at, chance.clone());
     story.observed = world.objects.journal().len();
@@ -241,7 +241,7 @@ fn a_bad_release_slows_the_checkout_until_it_is_taken_back() {
 #[test]
 fn a_rollback_goes_back_behind_the_bad_release_whatever_was_released_since() {
     let begins_at = BEGINS.parse().unwrap();
-    let mut world = World::new(&WorldOptions { seed: 8, apps: 2, begins_at, lines_per_second: 2.0 });
+    let mut world = World::new(&WorldOptions { seed: 8, apps: 2, releases: 0, begins_at, lines_per_second: 2.0 });
     let bad = |world: &World| {
         let app = world.story.as_ref()?.apps.iter().find(|app| app.troubles.bad_release)?;
         Some((app.id.clone(), app.version))

@@ -59,6 +59,21 @@ fn what_is_new_or_of_another_type_is_kept_and_told() {
 }
 
 #[test]
+fn an_object_hangs_where_it_was_listed_whatever_it_says() {
+    let parent = json!({ "id": "a" });
+    let check = |app: Value, drifts: usize| {
+        let mut rows = Objects::new(stream("releases").unwrap());
+        rows.add(Listed { object: &json!({ "id": "r", "app": app }), parent: Some(("apps", &parent)), request: &[] });
+        let ObjectRows { batch, drift, .. } = rows.finish(Micros(7)).unwrap();
+        assert_eq!((text(&batch, "app_id", 0).as_deref(), drift.len()), (Some("a"), drifts), "{drift:?}");
+    };
+    check(json!({ "id": "a" }), 0);
+    check(json!(null), 0);
+    check(json!("another type"), 1);
+    check(json!({ "id": 7 }), 1);
+}
+
+#[test]
 fn what_nothing_names_is_a_reject() {
     let mut rows = Objects::new(stream("apps").unwrap());
     let nameless = [json!({ "id": null }), json!({ "name": "x" }), json!({ "id": 7 }), json!([{ "id": "b" }]), json!("c")];

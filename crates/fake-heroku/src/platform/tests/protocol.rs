@@ -117,9 +117,9 @@ async fn an_oauth_client_fetches_tokens() {
         let (again, second) = fetch(form).await;
         assert_eq!(again, if rotates { 401 } else { 200 }, "{second}");
     }
-    oauth.access_within = Some(std::time::Duration::ZERO);
-    let mut tokens = super::super::oauth::Tokens::new(OAuthOptions { rotates: false, ..oauth });
-    let now = std::time::Instant::now();
+    oauth.access_within = Some(Duration::ZERO);
+    let mut tokens = Tokens::new(OAuthOptions { rotates: false, ..oauth });
+    let now = Instant::now();
     let form = Bytes::from_static(b"grant_type=refresh_token&refresh_token=refresh&client_secret=s%2Becret%26");
     let answer = tokens.answer(&form, &mut Chance::new(1), now).ok().unwrap();
     let given: Value = serde_json::from_slice(&answer.body).unwrap();

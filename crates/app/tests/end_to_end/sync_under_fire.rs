@@ -220,13 +220,14 @@ impl<'a> Hands<'a> {
             0 | 1 => self.make_app(&format!("made-{number}")),
             2 => self.delete_app(),
             3 => self.rename_app(&format!("named-{number}")),
-            4 => self.patch(&format!("/apps/{app}"), &json!({ "maintenance": number % 2 == 0 })),
+            4 => self.patch(&format!("/apps/{app}"), &json!({ "maintenance": number.is_multiple_of(2) })),
             5..=7 => self.patch(&format!("/apps/{app}/config-vars"), &json!({ format!("ATTEMPT_{}", number % 5): number.to_string() })),
             8 => self.post(&format!("/apps/{app}/addons"), &json!({ "plan": "heroku-redis:mini" })),
             9 => self.change("add-on", |id| ("PATCH", format!("/apps/{app}/addons/{id}"), json!({ "plan": "heroku-redis:premium-0" }))),
             10 => self.post(&format!("/apps/{app}/collaborators"), &json!({ "user": format!("guest{}@example.com", number % 9) })),
             11 => {
-                self.post(&format!("/apps/{app}/domains"), &json!({ "hostname": format!("www{number}.example.com"), "sni_endpoint": null }))
+                let domain = json!({ "hostname": format!("www{number}.example.com"), "sni_endpoint": null });
+                self.post(&format!("/apps/{app}/domains"), &domain);
             }
             12 => self.delete_some(),
             13 => self.patch(&format!("/apps/{app}/formation"), &json!({ "updates": [{ "type": "web", "quantity": 1 + number % 4 }] })),

@@ -16,11 +16,12 @@ use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
 use freshet_core::{
-    Clock, Complete, DestinationError, LoadId, Merge, MergeMode, Merged, Micros, Position, Read, ShardId, StreamDef, SystemClock,
+    Clock, Complete, DELETED_AT, DestinationError, LoadId, Merge, MergeMode, Merged, Micros, Position, Read, ShardId, StreamDef,
+    SystemClock,
 };
 use freshet_destinations::delta::Lake;
 use freshet_sources::platform::{Api, ApiCounters, ApiCounts};
-use freshet_tables::platform::{Drift, Listed, ObjectRows, Objects, stream};
+use freshet_tables::platform::{Drift, ObjectRows, Objects, stream};
 use freshet_tables::{REJECTS, REJECTS_KEY};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -198,12 +199,8 @@ impl Sync<'_> {
         }
         learned.doubtful.extend(&read.doubtful);
         report.problems = read.problems.iter().map(ToString::to_string).collect();
-        (report.read, report.unread, report.is_whole, report.resumed) = (read.found.len() as u64, read.unread, read.is_whole, read.resumed);
-        let listed = read.found.iter().map(|found| {
-            let parent = found.parent.and_then(|(name, place)| Some((name, learned.stored.get(name)?.objects.get(place)?)));
-            Listed { object: &found.object, parent, request: &found.request }
-        });
-        let Rows { merge, rejects, drift } = rows(stream, listed, at)?;
+        (report.read, report.unread, report.is_whole, report.resumed) = (read.count, read.unread, read.is_whole, read.resumed);
+        let Rows { merge, rejects, drift } = rows(stream, read.objects, at)?;
         if rejects.is_some() {
             // What nothing names may be any of those that seem to be gone.
             (read.complete, report.is_whole) = (Complete::No, false);
@@ -251,7 +248,8 @@ impl Sync<'_> {
         if !matters {
             return Ok(Own::default());
         }
-        Ok(own(stream, &self.lake.objects(stream.table).await?))
+        let columns: Vec<&str> = stream.own_parent().map(|(field, _)| field.column.name).into_iter().chain([DELETED_AT]).collect();
+        Ok(own(stream, &self.lake.objects(stream.table, &columns).await?))
     }
 
     /// Makes sure that the objects of the stream called `name` are known as its table has them.
@@ -260,7 +258,7 @@ impl Sync<'_> {
             return Ok(());
         }
         let Some(def) = stream(name) else { return Ok(()) };
-        let mut known = stored(&self.lake.objects(def.table).await?);
+        let mut known = stored(&self.lake.objects(def.table, &["_raw", DELETED_AT]).await?);
         if name == APPS && !self.apps.is_empty() {
             let is_walked = |app: &Value| app["name"].as_str().is_some_and(|name| self.apps.iter().any(|pattern| fits(pattern, name)));
             known.objects.retain(is_walked);
@@ -279,10 +277,8 @@ struct Rows {
     drift: BTreeMap<Drift, u64>,
 }
 
-/// The rows of what was read at `at`.
-fn rows<'a>(stream: &'static StreamDef, listed: impl Iterator<Item = Listed<'a>>, at: Micros) -> Result<Rows, DestinationError> {
-    let mut objects = Objects::new(stream);
-    listed.for_each(|listed| objects.add(listed));
+/// The rows of the objects that were read at `at`.
+fn rows(stream: &'static StreamDef, objects: Objects, at: Micros) -> Result<Rows, DestinationError> {
     let ObjectRows { batch, rejects, drift } =
         objects.finish(at).map_err(|error| DestinationError::Refused { problem: format!("{error}. Please report it.") })?;
     let merge = Merge {

@@ -31,7 +31,7 @@ struct Line {
 pub(crate) async fn run(global: &Global, settings: &Settings, args: &DriftArgs) -> anyhow::Result<Exit> {
     let printer = Printer::new(global);
     let lake = lake::existing(global, settings)?;
-    let mut lines = seen(&lake.objects(DRIFT).await?);
+    let mut lines = seen(&lake.objects(DRIFT, &["stream", "path", "kind", "found", "first_seen_at"]).await?);
     if !args.offline {
         let schema = super::sync::api(global, settings)?.object("/schema").await?;
         add(&mut lines, differences(&schema));

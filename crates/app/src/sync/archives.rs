@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use freshet_core::{Clock as _, DestinationError, StreamDef, SystemClock};
 use freshet_sources::platform::{Api, ApiCounters, ApiError, Archive, Part, Range};
-use freshet_tables::platform::Listed;
+use freshet_tables::platform::{Listed, Objects};
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use serde_json::Value;
@@ -97,8 +97,9 @@ impl Sync<'_> {
     }
 
     async fn store(&self, stream: &'static StreamDef, events: &[Value], report: &mut StreamReport) -> Result<(), DestinationError> {
-        let listed = events.iter().map(|object| Listed { object, parent: None, request: &[] });
-        let Rows { merge, rejects, drift } = rows(stream, listed, SystemClock.now())?;
+        let mut objects = Objects::new(stream);
+        events.iter().for_each(|object| objects.add(Listed { object, parent: None, request: &[] }));
+        let Rows { merge, rejects, drift } = rows(stream, objects, SystemClock.now())?;
         self.reject(rejects, &merge).await?;
         let merged = self.lake.merge(&merge).await?;
         report.merged.inserted += merged.inserted;

@@ -7,7 +7,7 @@ use freshet_core::{
     Ask, Complete, DELETED_AT, FieldKind, ListDef, Micros, Origin, Position, Read, Shape, ShardId, StreamDef, Trailing, Unit,
 };
 use freshet_sources::platform::{Api, ApiError, Part, Range, Version};
-use freshet_tables::platform::{at_path, moment, redacted};
+use freshet_tables::platform::{Listed, Objects, at_path, moment, redacted};
 use futures::{StreamExt as _, stream};
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan as _};
@@ -47,8 +47,8 @@ impl Mode {
     }
 }
 
-/// What was asked of one list, and what came of it.
-type Answers = Vec<(Question, Result<Answered, ApiError>)>;
+/// What was asked, and what came of it.
+type Answer = (Question, Result<Answered, ApiError>);
 
 /// The objects of a stream as its table has them.
 #[derive(Debug, Default)]
@@ -68,17 +68,10 @@ pub(super) struct Own {
     pub(super) inhabited: Option<HashSet<String>>,
 }
 
-/// An object and where it was found.
-pub(super) struct Found {
-    pub(super) object: Value,
-    /// Stream and place of the object that it hangs below.
-    pub(super) parent: Option<(&'static str, usize)>,
-    pub(super) request: Vec<(&'static str, String)>,
-}
-
 /// What reading a stream gave.
 pub(super) struct StreamRead {
-    pub(super) found: Vec<Found>,
+    pub(super) objects: Objects,
+    pub(super) count: u64,
     /// What the objects are all of.
     pub(super) complete: Complete,
     /// Whether all lists were asked in full and answered.
@@ -110,6 +103,15 @@ pub(super) struct Reading<'a> {
     pub(super) bookmarks: &'a std::collections::BTreeMap<String, Position>,
     pub(super) tags: Tags,
     pub(super) journal: &'a Mutex<Journal>,
+}
+
+/// What is known of a stream while it is read.
+#[derive(Default)]
+struct Taken {
+    /// The parents below which all objects came.
+    covered: BTreeSet<String>,
+    /// The keys of objects that came, where several lists may show the same.
+    seen: HashSet<String>,
 }
 
 /// One question.
@@ -158,7 +160,8 @@ impl Reading<'_> {
     pub(super) async fn read(self) -> StreamRead {
         let api = if self.stream.sdk { self.api.in_version(Version::Sdk) } else { self.api.clone() };
         let mut read = StreamRead {
-            found: Vec::new(),
+            objects: Objects::new(self.stream),
+            count: 0,
             complete: Complete::No,
             is_whole: !self.stream.forgets && matches!(self.stream.read, Read::Full | Read::Since { .. }),
             bookmarks: Vec::new(),
@@ -169,55 +172,16 @@ impl Reading<'_> {
             resumed: self.journal.lock().unwrap_or_else(PoisonError::into_inner).len(),
         };
         let can_be_whole = read.is_whole;
-        let below = self.below();
-        let mut covered: BTreeSet<String> = BTreeSet::new();
-        let mut seen: HashSet<String> = HashSet::new();
-        // Of an object that several lists show, the first list's counts.
-        let (answers_of_lists, is_all) = self.ask(&api).await;
-        for (list, answers) in answers_of_lists {
-            // Of what the lists before it would have told whole, this one would tell a part: better nothing until they can be read.
-            let tells_a_part = !list.lacks.is_empty() && read.unread > 0;
-            for (question, answered) in answers {
-                match answered {
-                    Ok(Answered::NotModified) => {
-                        // Its rows are as they are, and so they are not among those that might be gone.
-                        read.is_whole = false;
-                        read.tags.by_path.extend(question.etag.map(|etag| (question.path, etag)));
-                    }
-                    Ok(Answered::Objects(..)) if tells_a_part => {}
-                    Ok(Answered::Objects(objects, etag)) => {
-                        if question.is_since {
-                            read.is_whole = false;
-                        } else {
-                            covered.extend(question.parent_value.clone());
-                            read.tags.by_path.extend(etag.map(|etag| (question.path.clone(), etag)));
-                        }
-                        read.bookmarks.extend(self.bookmark(&question, &objects));
-                        self.keep(objects, &question, &mut seen, &mut read.found);
-                    }
-                    // What it hangs below is gone since it was listed, and with it all that hung there.
-                    Err(ApiError::NotFound(_)) if question.parent.is_some() => {
-                        covered.extend(question.parent_value);
-                        read.doubtful.extend(question.parent.map(|(stream, _)| stream));
-                    }
-                    Err(error) => {
-                        read.is_whole = false;
-                        read.unread += 1;
-                        if read.problems.len() < PROBLEMS_KEPT {
-                            read.problems.push(error);
-                        }
-                    }
-                }
-            }
-        }
+        let mut taken = Taken::default();
+        let is_all = self.ask(&api, &mut read, &mut taken).await;
         if !is_all {
             read.is_whole = false;
             return read;
         }
-        read.complete = match below {
+        read.complete = match self.below() {
             Some(column) if can_be_whole => {
-                covered.extend(self.gone_parents());
-                Complete::Below { column, parents: covered }
+                taken.covered.extend(self.gone_parents());
+                Complete::Below { column, parents: taken.covered }
             }
             None if read.is_whole && self.has_all_parents() => Complete::All,
             _ => Complete::No,
@@ -225,19 +189,25 @@ impl Reading<'_> {
         read
     }
 
-    /// The answers of each list, in the order of the lists. They are asked the other way round: what the last one shows, the first,
-    /// which is asked later and counts, shows too. Otherwise an object made in between would come from a list that lacks some of it.
-    /// And whether all was asked.
-    async fn ask(&self, api: &Api) -> (Vec<(&'static ListDef, Answers)>, bool) {
+    /// Asks each list, takes what it answers, and says whether all was asked.
+    ///
+    /// Of an object that several lists show, the first list's counts. They are asked the other way round: what the last one shows, the
+    /// first, which is asked later, shows too. Otherwise an object made in between would come from a list that lacks some of it.
+    async fn ask(&self, api: &Api, read: &mut StreamRead, taken: &mut Taken) -> bool {
         let (mut of_lists, mut objects, mut is_over) = (Vec::new(), 0, false);
         for list in self.stream.lists.iter().rev() {
             let asked = self.questions(list).into_iter().map(|question| answer(api.clone(), self.stream, question, self.journal));
             let mut asked = stream::iter(asked.collect::<Vec<_>>()).buffered(LISTS_AT_ONCE);
             let mut answers = Vec::new();
-            while let Some((question, answered)) = asked.next().await {
-                objects += if let Ok(Answered::Objects(objects, _)) = &answered { objects.len() } else { 0 };
-                is_over = objects > OBJECTS_MAX || answered.as_ref().is_err_and(is_final);
-                answers.push((question, answered));
+            while let Some(answer) = asked.next().await {
+                objects += if let Ok(Answered::Objects(objects, _)) = &answer.1 { objects.len() } else { 0 };
+                is_over = objects > OBJECTS_MAX || answer.1.as_ref().is_err_and(is_final);
+                if self.stream.lists.len() == 1 {
+                    // An object takes five times the memory of its row: none waits for the others.
+                    self.take(answer, false, read, taken);
+                } else {
+                    answers.push(answer);
+                }
                 if is_over {
                     break;
                 }
@@ -247,8 +217,45 @@ impl Reading<'_> {
                 break;
             }
         }
-        of_lists.reverse();
-        (of_lists, !is_over)
+        for (list, answers) in of_lists.into_iter().rev() {
+            // Of what the lists before it would have told whole, this one would tell a part: better nothing until they can be read.
+            let tells_a_part = !list.lacks.is_empty() && read.unread > 0;
+            answers.into_iter().for_each(|answer| self.take(answer, tells_a_part, read, taken));
+        }
+        !is_over
+    }
+
+    fn take(&self, (question, answered): Answer, tells_a_part: bool, read: &mut StreamRead, taken: &mut Taken) {
+        match answered {
+            Ok(Answered::NotModified) => {
+                // Its rows are as they are, and so they are not among those that might be gone.
+                read.is_whole = false;
+                read.tags.by_path.extend(question.etag.map(|etag| (question.path, etag)));
+            }
+            Ok(Answered::Objects(..)) if tells_a_part => {}
+            Ok(Answered::Objects(objects, etag)) => {
+                if question.is_since {
+                    read.is_whole = false;
+                } else {
+                    taken.covered.extend(question.parent_value.clone());
+                    read.tags.by_path.extend(etag.map(|etag| (question.path.clone(), etag)));
+                }
+                read.bookmarks.extend(self.bookmark(&question, &objects));
+                self.keep(objects, &question, read, &mut taken.seen);
+            }
+            // What it hangs below is gone since it was listed, and with it all that hung there.
+            Err(ApiError::NotFound(_)) if question.parent.is_some() => {
+                taken.covered.extend(question.parent_value);
+                read.doubtful.extend(question.parent.map(|(stream, _)| stream));
+            }
+            Err(error) => {
+                read.is_whole = false;
+                read.unread += 1;
+                if read.problems.len() < PROBLEMS_KEPT {
+                    read.problems.push(error);
+                }
+            }
+        }
     }
 
     /// The column that tells below which parent an object is, where all of the stream's lists are below one kind of them.
@@ -342,7 +349,8 @@ impl Reading<'_> {
     }
 
     /// Takes the objects that no list before has shown.
-    fn keep(&self, objects: Vec<Value>, question: &Question, seen: &mut HashSet<String>, found: &mut Vec<Found>) {
+    fn keep(&self, objects: Vec<Value>, question: &Question, read: &mut StreamRead, seen: &mut HashSet<String>) {
+        let parent = question.parent.and_then(|(name, place)| Some((name, self.stored.get(name)?.objects.get(place)?)));
         let is_one_of_several = self.stream.lists.len() > 1;
         // Lists before this one have told only what is new, or could not be read: what they would have said of the others is in the table.
         let since = match self.stream.read {
@@ -363,7 +371,8 @@ impl Reading<'_> {
                     fill(&mut object, path, stored);
                 }
             }
-            found.push(Found { object, parent: question.parent, request: question.request.clone() });
+            read.objects.add(Listed { object: &object, parent, request: &question.request });
+            read.count += 1;
         }
     }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use arrow_schema::Schema;
 use deltalake_core::kernel::transaction::CommitBuilder;
 use deltalake_core::kernel::{Action, Transaction};
 use deltalake_core::protocol::{DeltaOperation, MergePredicate, OutputMode};
@@ -118,16 +119,16 @@ impl Lake {
         Ok((compared, encoded))
     }
 
-    /// All rows of the table `name`, in its own columns; nothing when the table does not exist.
+    /// Those of `columns` that `table` has, of all its rows; nothing when the table does not exist.
     ///
     /// # Errors
     /// As [`Self::merge`].
-    pub async fn objects(&self, table: &'static TableDef) -> Result<Vec<RecordBatch>, DestinationError> {
+    pub async fn objects(&self, table: &'static TableDef, columns: &[&str]) -> Result<Vec<RecordBatch>, DestinationError> {
         let slot = self.slot(table.name);
         let mut slot = slot.lock().await;
         let Some(open) = self.refresh(table.name, &mut slot).await? else { return Ok(Vec::new()) };
         let files = files_of(table, &open.table)?;
-        rows_in(&open.table, &files).await.map_err(|error| failure(format!("read table {}", table.name), error))
+        rows_in(&open.table, &files, columns).await.map_err(|error| failure(format!("read table {}", table.name), error))
     }
 
     /// Id and newest version of the table `name`: as long as both are the same, so are its rows. Nothing when there is no such table.
@@ -207,11 +208,13 @@ impl Lake {
     }
 }
 
-async fn rows_in(table: &DeltaTable, files: &[Group]) -> DeltaResult<Vec<RecordBatch>> {
-    let schema = Arc::new(arrow_schema(table)?);
+async fn rows_in(table: &DeltaTable, files: &[Group], columns: &[&str]) -> DeltaResult<Vec<RecordBatch>> {
+    let schema = arrow_schema(table)?;
+    let wanted = schema.fields().iter().filter(|field| columns.contains(&field.name().as_str())).cloned();
+    let schema = Arc::new(Schema::new(wanted.collect::<Vec<_>>()));
     let mut batches = Vec::new();
     for file in files {
-        batches.extend(rows_of(table.object_store(), file, &schema).try_collect::<Vec<_>>().await?);
+        batches.extend(columns_of(table.object_store(), file, &schema).try_collect::<Vec<_>>().await?);
     }
     Ok(batches)
 }

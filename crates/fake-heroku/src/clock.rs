@@ -12,12 +12,26 @@ pub(crate) struct StoryClock {
     /// Real time up to which the story has been told, and from when on that was.
     told: SignedDuration,
     running_since: Option<Instant>,
+    /// Whether it stands because nobody has begun yet.
+    is_waiting: bool,
 }
 
 impl StoryClock {
     /// A clock that stands at `begins_at` and runs from now on.
     pub(crate) fn new(begins_at: Timestamp, speed: f64) -> Self {
-        Self { begins_at, speed, told: SignedDuration::ZERO, running_since: Some(Instant::now()) }
+        Self { begins_at, speed, told: SignedDuration::ZERO, running_since: Some(Instant::now()), is_waiting: false }
+    }
+
+    /// A clock that stands at `begins_at` until [`StoryClock::begin`].
+    pub(crate) fn waiting(begins_at: Timestamp, speed: f64) -> Self {
+        Self { running_since: None, is_waiting: true, ..Self::new(begins_at, speed) }
+    }
+
+    /// Begins a story that waits for it. One that was paused before it could begin stays so.
+    pub(crate) fn begin(&mut self) {
+        if self.is_waiting {
+            self.go_on();
+        }
     }
 
     /// How late it is in the story. It never overtakes our own time: a log line from tomorrow would be a fault, not a story.
@@ -33,6 +47,7 @@ impl StoryClock {
 
     /// Stops the story until [`StoryClock::go_on`].
     pub(crate) fn pause(&mut self) {
+        self.is_waiting = false;
         if let Some(since) = self.running_since.take() {
             self.told = self.told.saturating_add(SignedDuration::try_from(since.elapsed()).unwrap_or(SignedDuration::MAX));
         }
@@ -40,6 +55,7 @@ impl StoryClock {
 
     /// Lets a paused story go on where it was.
     pub(crate) fn go_on(&mut self) {
+        self.is_waiting = false;
         self.running_since.get_or_insert_with(Instant::now);
     }
 
@@ -60,6 +76,21 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_millis(10));
         assert!(clock.now() <= Timestamp::now());
         assert!(clock.now() > begins_at + SignedDuration::from_secs(3000));
+    }
+
+    #[test]
+    fn a_story_that_waits_begins_unless_it_was_paused() {
+        for is_paused in [false, true] {
+            let mut clock = StoryClock::waiting(Timestamp::now(), 1.0);
+            assert!(!clock.is_running());
+            if is_paused {
+                clock.pause();
+            }
+            clock.begin();
+            assert_eq!(clock.is_running(), !is_paused);
+            clock.go_on();
+            assert!(clock.is_running());
+        }
     }
 
     #[test]

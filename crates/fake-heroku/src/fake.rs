@@ -41,7 +41,7 @@ pub struct FakeOptions {
     pub lines_per_second: f64,
     /// When the story begins. It never overtakes our own time; when it gets there it goes on at our speed.
     pub begins_at: Timestamp,
-    /// Whether the story waits for [`FakeHeroku::go_on`]: what is done before is done before its first line.
+    /// Whether the story waits for [`FakeHeroku::begin`]: what is done before is done before its first line.
     pub is_paused: bool,
     /// The only API token that is taken, beside those of `oauth`; without either, any is.
     pub token: Option<String>,
@@ -125,10 +125,8 @@ impl FakeHeroku {
         let run = u64::try_from(Timestamp::now().as_nanosecond().rem_euclid(1 << 62)).unwrap_or_default();
         let logplex = LogplexOptions { record: options.record, ..LogplexOptions::new(options.seed ^ run) };
         let logplex = Logplex::with_options(logplex, faults.clone());
-        let mut clock = StoryClock::new(options.begins_at, options.speed);
-        if options.is_paused {
-            clock.pause();
-        }
+        let clock = if options.is_paused { StoryClock::waiting } else { StoryClock::new };
+        let clock = clock(options.begins_at, options.speed);
         let shared = Shared {
             webhooks: Webhooks::new(faults.clone(), Arc::clone(&world)),
             telemetry: Telemetry::new(faults.clone(), Arc::clone(&world)),
@@ -227,9 +225,9 @@ impl FakeHeroku {
         lock(&self.shared.clock).pause();
     }
 
-    /// Lets a paused story go on.
-    pub fn go_on(&self) {
-        lock(&self.shared.clock).go_on();
+    /// Begins a story that was made paused, unless somebody has paused it at the control endpoint meanwhile.
+    pub fn begin(&self) {
+        lock(&self.shared.clock).begin();
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) async fn run(global: &Global, args: &FakeHerokuArgs) -> anyhow::Resul
             })?;
         }
     }
-    fake.go_on();
+    fake.begin();
     if printer.is_text() {
         banner(printer, &fake, &apps, args);
     } else {

@@ -84,7 +84,7 @@ async fn the_rate_limit_counts_all_but_itself() {
 
 #[tokio::test]
 async fn an_oauth_client_fetches_tokens() {
-    let mut oauth = OAuthOptions::new("s+ecret&", "refresh");
+    let mut oauth = OAuthOptions::new("a+secret&", "refresh");
     for rotates in [false, true] {
         oauth.rotates = rotates;
         let bench = Bench::with(|options| options.oauth = Some(oauth.clone()));
@@ -103,13 +103,13 @@ async fn an_oauth_client_fetches_tokens() {
         for (form, status, id) in [
             ("", 401, "unauthorized"),
             ("grant_type=refresh_token&refresh_token=refresh&client_secret=other", 401, "unauthorized"),
-            ("grant_type=refresh_token&refresh_token=other&client_secret=s%2Becret%26", 401, "unauthorized"),
-            ("grant_type=password&refresh_token=refresh&client_secret=s%2Becret%26", 400, "bad_request"),
+            ("grant_type=refresh_token&refresh_token=other&client_secret=a%2Bsecret%26", 401, "unauthorized"),
+            ("grant_type=password&refresh_token=refresh&client_secret=a%2Bsecret%26", 400, "bad_request"),
         ] {
             let (found, body) = fetch(form).await;
             assert_eq!((found, &body["id"]), (status, &id.into()), "{form}");
         }
-        let form = "grant_type=refresh_token&refresh_token=refresh&client_secret=s%2Becret%26";
+        let form = "grant_type=refresh_token&refresh_token=refresh&client_secret=a%2Bsecret%26";
         let (status, first) = fetch(form).await;
         assert_eq!((status, &first["token_type"], &first["expires_in"]), (200, &"Bearer".into(), &28_799.into()), "{first}");
         assert_eq!(first["refresh_token"] == "refresh", !rotates, "{first}");
@@ -120,7 +120,7 @@ async fn an_oauth_client_fetches_tokens() {
     oauth.access_within = Some(Duration::ZERO);
     let mut tokens = Tokens::new(OAuthOptions { rotates: false, ..oauth });
     let now = Instant::now();
-    let form = Bytes::from_static(b"grant_type=refresh_token&refresh_token=refresh&client_secret=s%2Becret%26");
+    let form = Bytes::from_static(b"grant_type=refresh_token&refresh_token=refresh&client_secret=a%2Bsecret%26");
     let answer = tokens.answer(&form, &mut Chance::new(1), now).ok().unwrap();
     let given: Value = serde_json::from_slice(&answer.body).unwrap();
     assert!(!tokens.takes(given["access_token"].as_str().unwrap(), now), "{given}");

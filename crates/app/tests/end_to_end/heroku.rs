@@ -13,6 +13,9 @@ use crate::http;
 /// Longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// How long an answer may take: a company of a thousand apps has a long journal.
+const ANSWER: Duration = Duration::from_secs(300);
+
 /// A fake Heroku; killed when dropped.
 pub(crate) struct Heroku {
     child: Child,
@@ -61,7 +64,7 @@ impl Heroku {
             "{method} {path} HTTP/1.1\r\nHost: heroku\r\nAuthorization: Bearer any\r\nAccept: application/vnd.heroku+json; version=3\r\nConnection: close\r\nContent-Length: {}\r\n",
             body.len()
         );
-        http::exchange(self.address, format!("{head}\r\n{body}").as_bytes())
+        http::exchange_within(ANSWER, self.address, format!("{head}\r\n{body}").as_bytes())
     }
 
     /// All objects of `resource`, whoever may see them.

@@ -80,9 +80,14 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
 
 /// Sends `request` and reads until the other side closes.
 pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> io::Result<Answer> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    exchange_within(PATIENCE, address, request)
+}
+
+/// The same with more patience, or less.
+pub(crate) fn exchange_within(patience: Duration, address: SocketAddr, request: &[u8]) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
     stream.write_all(request)?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;

@@ -81,7 +81,7 @@ fn the_daemon_renews_its_token() {
     loop {
         std::thread::sleep(Duration::from_secs(1));
         let said = std::fs::read_to_string(place.path("log.txt")).unwrap();
-        let has_run = place.lake().join("_runs/_delta_log").exists() && place.number(runs) >= 40;
+        let has_run = place.lake().join("_runs/_delta_log/00000000000000000001.json").exists() && place.number(runs) >= 40;
         if has_run && said.matches("access token fetched").count() >= 2 {
             break;
         }

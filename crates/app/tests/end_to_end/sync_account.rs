@@ -52,13 +52,13 @@ fn columns<'a>(fields: impl IntoIterator<Item = &'a FieldDef>) -> String {
     names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// Compares each table with the objects that exist: the same keys, and the same values in all fields that `is_compared`. Returns how
+/// Compares each table with the objects that exist: the same keys, and the same values in all fields of a row that `is_compared`. Returns how
 /// many streams and values were compared.
 pub(crate) fn assert_same_objects(
     place: &Place,
     heroku: &Heroku,
     is_wanted: impl Fn(&StreamDef) -> bool,
-    is_compared: impl Fn(&StreamDef, &FieldDef) -> bool,
+    is_compared: impl Fn(&StreamDef, &FieldDef, &Value) -> bool,
 ) -> (usize, usize) {
     let (mut compared, mut values) = (0, 0);
     let there: BTreeSet<String> = place.rows_by_table().into_keys().collect();
@@ -92,7 +92,7 @@ pub(crate) fn assert_same_objects(
         compared += 1;
         for (key, objects) in expected.iter().filter(|(_, objects)| objects.len() == 1) {
             let (object, row) = (&objects[0], &found[key][0]);
-            for field in fields.iter().filter(|field| is_compared(stream, field)) {
+            for field in fields.iter().filter(|field| is_compared(stream, field, row)) {
                 let here = plain(field.kind, &row[field.column.name]);
                 let there = plain(field.kind, at_path(object, field.json).unwrap_or(&Value::Null));
                 assert_eq!(here, there, "{} of {} {key:?}, in the lake and at Heroku: {row}", field.json, stream.name);

@@ -256,8 +256,10 @@ pub(crate) fn assert_same_history(place: &Place, heroku: &Heroku, stream: &'stat
             told.push(Some(version));
             if to.is_some() && to != next {
                 told.push(None);
-            } else if !is_last {
-                assert_ne!(states_of(version), states_of(&versions[index + 1]), "{name}: a version without a change");
+            } else if let Some(next) = versions.get(index + 1) {
+                // A field that is not compared may have come with another type.
+                let is_odd = !version["_extra"].is_null() || !next["_extra"].is_null();
+                assert!(is_odd || states_of(version) != states_of(next), "{name}: a version without a change: {version} {next}");
             }
         }
         let life = lives.get(id).unwrap_or_else(|| panic!("{name} is in the history and was never at Heroku"));
@@ -268,9 +270,9 @@ pub(crate) fn assert_same_history(place: &Place, heroku: &Heroku, stream: &'stat
             continue;
         }
         let mut from = 0;
-        for (index, version) in told.iter().enumerate() {
-            // What was deleted before the list could be asked that would have told it whole.
-            let is_partial = stream.lists.len() > 1 && matches!(told.get(index + 1), Some(None));
+        // What was out of sight when the list was asked that would have told it whole.
+        let is_partial = stream.lists.len() > 1;
+        for version in &told {
             let lacks = |field: &FieldDef| is_partial && stream.lists.iter().any(|list| list.lacks.contains(&field.json));
             // Not from the next one on: what came with another type made a version of its own of the same state.
             let found = life[from..].iter().position(|state| match (state, version) {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use freshet_bench::random::Random;
-use freshet_core::{Every, FieldDef, Read, StreamDef};
+use freshet_core::{Every, FieldDef, FieldKind, Read, StreamDef};
 use freshet_tables::platform::streams;
 use serde_json::{Value, json};
 
@@ -72,19 +72,20 @@ fn the_lake_agrees_with_heroku_whatever_failed() {
     let (ended, report) = sync(&place, "");
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     // What Heroku tells only when it is asked for everything: an app's new name in its older releases, and what it told wrong once.
-    let was_of_another_type = |field: &FieldDef, row: &Value| !row["_extra"].is_null() || row[field.column.name] == 7;
+    let was_of_another_type =
+        |field: &FieldDef, row: &Value| field.kind == FieldKind::Json || !row["_extra"].is_null() || row[field.column.name] == 7;
     let is_old_news = |stream: &StreamDef, field: &FieldDef, row: &Value| {
         matches!(stream.read, Read::Since { .. }) && (field.json == "app.name" || was_of_another_type(field, row))
     };
     let is_often = |stream: &StreamDef| stream.every == Every::Often;
     let (compared, values) = assert_same_objects(&place, &heroku, is_often, |stream, field, row| !is_old_news(stream, field, row));
     assert!(compared >= 15 && values > 500, "{compared} streams, {values} values");
-    let mut histories = 0;
-    for stream in streams().iter().filter(|stream| stream.history.is_some()) {
-        assert!(assert_same_history(&place, &heroku, stream, None) > 0, "{report}");
-        histories += 1;
+    if chance::full() {
+        // What a poller sees of a Heroku that changes meanwhile and tells it wrong things. In every run of the tests: the one below.
+        for stream in streams().iter().filter(|stream| stream.history.is_some()) {
+            assert!(assert_same_history(&place, &heroku, stream, None) > 0, "{report}");
+        }
     }
-    assert_eq!(histories, 6);
     let (ended, _) = sync(&place, "--full");
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     let (compared, _) = assert_same_objects(&place, &heroku, |_| true, |_, _, _| true);
@@ -110,7 +111,9 @@ fn between_runs_every_change_makes_its_version_and_nothing_else_does() {
     hands.show_all();
     sync(&place, "apps releases dynos formation domains addons");
     cuts.push(journal_length(&heroku));
-    for stream in streams().iter().filter(|stream| stream.history.is_some()) {
+    let with_history: Vec<_> = streams().iter().filter(|stream| stream.history.is_some()).collect();
+    assert_eq!(with_history.len(), 6);
+    for stream in with_history {
         assert!(assert_same_history(&place, &heroku, stream, Some(&cuts)) > 0, "{}", stream.name);
     }
 }

@@ -8,6 +8,7 @@ mod archives;
 mod known;
 mod plan;
 mod record;
+mod stored;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,8 +17,7 @@ use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
 use freshet_core::{
-    Clock, Complete, DELETED_AT, DestinationError, LoadId, Merge, MergeMode, Merged, Micros, Position, Read, ShardId, StreamDef,
-    SystemClock,
+    Clock, Complete, DestinationError, LoadId, Merge, MergeMode, Merged, Micros, Position, Read, ShardId, StreamDef, SystemClock,
 };
 use freshet_destinations::delta::Lake;
 use freshet_sources::platform::{Api, ApiCounters, ApiCounts};
@@ -28,7 +28,8 @@ use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::heroku_api::fits;
-use walk::{Own, Reading, Stored, own, stored};
+use stored::{Own, Stored};
+use walk::Reading;
 
 pub(crate) use archives::Months;
 pub(crate) use known::Known;
@@ -248,8 +249,7 @@ impl Sync<'_> {
         if !matters {
             return Ok(Own::default());
         }
-        let columns: Vec<&str> = stream.own_parent().map(|(field, _)| field.column.name).into_iter().chain([DELETED_AT]).collect();
-        Ok(own(stream, &self.lake.objects(stream.table, &columns).await?))
+        Ok(Own::of(stream, &self.lake.objects(stream.table, &Own::columns(stream)).await?))
     }
 
     /// Makes sure that the objects of the stream called `name` are known as its table has them.
@@ -258,7 +258,7 @@ impl Sync<'_> {
             return Ok(());
         }
         let Some(def) = stream(name) else { return Ok(()) };
-        let mut known = stored(&self.lake.objects(def.table, &["_raw", DELETED_AT]).await?);
+        let mut known = Stored::of(&self.lake.objects(def.table, &Stored::COLUMNS).await?);
         if name == APPS && !self.apps.is_empty() {
             let is_walked = |app: &Value| app["name"].as_str().is_some_and(|name| self.apps.iter().any(|pattern| fits(pattern, name)));
             known.objects.retain(is_walked);

@@ -3,9 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
-use freshet_core::{
-    Ask, Complete, DELETED_AT, FieldKind, ListDef, Micros, Origin, Position, Read, Shape, ShardId, StreamDef, Trailing, Unit,
-};
+use freshet_core::{Ask, Complete, FieldKind, ListDef, Micros, Origin, Position, Read, Shape, ShardId, StreamDef, Trailing, Unit};
 use freshet_sources::platform::{Api, ApiError, Part, Range, Version};
 use freshet_tables::platform::{Listed, Objects, at_path, moment, redacted};
 use futures::{StreamExt as _, stream};
@@ -14,6 +12,7 @@ use jiff::{Timestamp, ToSpan as _};
 use serde_json::Value;
 
 use super::known::{Journal, ListRead, Tags};
+use super::stored::{Own, Stored};
 
 /// Lists of one stream that are read at the same time. The API holds back what the rate limit does not allow.
 const LISTS_AT_ONCE: usize = 8;
@@ -50,27 +49,10 @@ impl Mode {
 /// What was asked, and what came of it.
 type Answer = (Question, Result<Answered, ApiError>);
 
-/// The objects of a stream as its table has them.
-#[derive(Debug, Default)]
-pub(super) struct Stored {
-    /// Those that exist, without their secrets.
-    pub(super) objects: Vec<Value>,
-    /// Those that do not exist any more.
-    pub(super) gone: Vec<Value>,
-}
-
-/// What matters of a stream's own table before the stream is read.
-#[derive(Debug, Default)]
-pub(super) struct Own {
-    /// Whether there is nothing in it.
-    pub(super) is_empty: bool,
-    /// The parents below which it has objects that exist; `None` where it does not matter, or objects do not tell their parent.
-    pub(super) inhabited: Option<HashSet<String>>,
-}
-
 /// What reading a stream gave.
 pub(super) struct StreamRead {
     pub(super) objects: Objects,
+    /// How many objects were taken.
     pub(super) count: u64,
     /// What the objects are all of.
     pub(super) complete: Complete,
@@ -462,38 +444,6 @@ async fn all(api: &Api, stream: &StreamDef, question: &Question, journal: &Mutex
         etag = page.etag;
     }
     Ok(Answered::Objects(objects, etag))
-}
-
-/// The objects in rows of a stream's table.
-pub(super) fn stored(batches: &[arrow_array::RecordBatch]) -> Stored {
-    use arrow_array::Array as _;
-    use arrow_array::cast::AsArray as _;
-
-    let mut stored = Stored::default();
-    for batch in batches {
-        let raw = batch.column_by_name("_raw").and_then(|column| column.as_string_opt::<i32>());
-        let (Some(raw), Some(deleted)) = (raw, batch.column_by_name(DELETED_AT)) else { continue };
-        for (row, text) in raw.iter().enumerate() {
-            let Some(object) = text.and_then(|text| serde_json::from_str(text).ok()) else { continue };
-            if deleted.is_null(row) { &mut stored.objects } else { &mut stored.gone }.push(object);
-        }
-    }
-    stored
-}
-
-/// What the rows of the table of `stream` say before it is read.
-pub(super) fn own(stream: &StreamDef, batches: &[arrow_array::RecordBatch]) -> Own {
-    use arrow_array::Array as _;
-    use arrow_array::cast::AsArray as _;
-
-    let parents = |batch: &arrow_array::RecordBatch, column: &str| {
-        let (values, deleted) = (batch.column_by_name(column)?.as_string_opt::<i32>()?, batch.column_by_name(DELETED_AT)?);
-        let existing = values.iter().enumerate().filter(|(row, _)| deleted.is_null(*row));
-        Some(existing.filter_map(|(_, value)| value.map(str::to_owned)).collect::<Vec<_>>())
-    };
-    let inhabited =
-        |field: &freshet_core::FieldDef| batches.iter().filter_map(|batch| parents(batch, field.column.name)).flatten().collect();
-    Own { is_empty: batches.iter().all(|batch| batch.num_rows() == 0), inhabited: stream.own_parent().map(|(field, _)| inhabited(field)) }
 }
 
 /// Whether every other question would be answered in the same way.

@@ -170,7 +170,7 @@ impl Ground for LakeDestination {
     fn begin_life(&self) {
         // Whatever the last process was at, it is dead.
         self.store.busy.requests.store(0, Ordering::Relaxed);
-        match open(self.lake().root(), &self.store) {
+        match open(self.directory.path(), &self.store) {
             Ok(lake) => *self.lake.lock().unwrap_or_else(PoisonError::into_inner) = lake,
             Err(problem) => self.story.accuse(format!("the lake cannot be opened: {problem}")),
         }
@@ -242,7 +242,7 @@ async fn read(directory: &FsPath) -> std::result::Result<Tables, String> {
         let snapshot = loaded.snapshot().map_err(|error| error.to_string())?;
         let mut batches = Vec::new();
         for file in snapshot.log_data().iter() {
-            let path = lake.root().join(table.name).join(file.path().as_ref());
+            let path = directory.join(table.name).join(file.path().as_ref());
             let date = file.partition_values_map().remove("date").flatten();
             batches.extend(read_file(table, &path, date.as_deref())?);
         }

@@ -31,7 +31,7 @@ pub(crate) struct Global {
     /// Configuration file; without one, ./freshet.toml is read where it exists
     #[arg(short, long, global = true, value_name = "FILE", env = "FRESHET_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// The lake: a folder with one Delta table per subfolder. Default: the configuration's, else ./lake
+    /// The lake: a folder or a URL (s3://, abfss://, gs://, hdfs://) with one Delta table per subfolder. Default: the configuration's, else ./lake
     #[arg(long, global = true, value_name = "PATH", env = "FRESHET_LAKE")]
     pub(crate) lake: Option<String>,
     /// Where the spool lies
@@ -260,7 +260,7 @@ pub(crate) struct ImportArgs {
     /// Log files, folders of them, or - for standard input. Gzip and zstd are unpacked; the format is found out
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// The lake to write to: a folder, made when it is not there
+    /// The lake to write to: a folder, made when it is not there, or a URL (s3://, abfss://, gs://, hdfs://)
     #[arg(long, value_name = "PATH")]
     pub(crate) to: Option<String>,
     /// The Heroku app that the logs are from

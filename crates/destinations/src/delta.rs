@@ -1,4 +1,4 @@
-//! A lake of Delta tables under one root: table `logs` lies in `<root>/logs`.
+//! A lake of Delta tables under one root, a folder or a URL of an object store: table `logs` lies in `<root>/logs`.
 //!
 //! Exactly once rests on one rule. The rows of a package and the positions they stand for are one entry of the table's
 //! log: `add` actions beside `txn` actions, one per shard. Delta-rs does not compare `txn` versions, so [`Lake`] reads
@@ -6,7 +6,8 @@
 //! may have come after the entry landed. Files written for an entry that never landed stay behind, unreferenced and
 //! invisible, until `vacuum`.
 //!
-//! Several processes may append to one lake at once. Merging small files, cleaning the log and vacuuming take a lease per table.
+//! Several processes may append to one lake at once. Merging small files, cleaning the log and vacuuming take a lease per table where
+//! the lake is a folder; elsewhere two may do so at once, and the work of one is thrown away.
 
 mod commit;
 mod compact;
@@ -18,6 +19,7 @@ mod lake;
 mod lease;
 mod log;
 mod objects;
+mod place;
 mod prepare;
 mod probe;
 mod split;
@@ -29,5 +31,6 @@ pub use durable::DurableStore;
 pub use lake::{Lake, LakeOptions, LogUpkeep};
 pub use lease::Leased;
 pub use objects::MERGE_BYTES_MAX;
+pub use place::{Place, StorageOptions, check_location};
 pub use probe::{probe, probe_store};
 pub use vacuum::{RETENTION_MIN, Vacuum, VacuumOptions};

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use freshet_destinations::delta::check_location;
 use freshet_sources::web::web_address;
 use tokio::task::JoinHandle;
 
@@ -21,7 +22,7 @@ use crate::cli::{CheckArgs, Global};
 use crate::commands::run::listen_address;
 use crate::config::{Examination, Problem, Settings, examine};
 use crate::exit::Exit;
-use crate::lake as lakes;
+use crate::lake::{self as lakes, Address};
 use crate::output::Printer;
 
 use finding::Finding;
@@ -38,7 +39,7 @@ struct Subject {
     /// The address through the front, from the flag or the file.
     public_url: Option<String>,
     data_dir: PathBuf,
-    lake: String,
+    lake: Address,
 }
 
 /// Runs the verb.
@@ -69,8 +70,14 @@ pub(crate) async fn run(global: &Global, args: &CheckArgs) -> anyhow::Result<Exi
 /// What there is to look at; flags and variables that are wrong join the problems of the file.
 fn subject(global: &Global, args: &CheckArgs, settings: Settings, problems: &mut Vec<Problem>) -> Option<Subject> {
     let mut problem = |message: String| problems.push(Problem { place: None, message });
-    let place = lakes::place(global, &settings);
-    if let Err(error) = lakes::known(&place) {
+    let lake = match lakes::address(global, &settings) {
+        Ok(lake) => lake,
+        Err(error) => {
+            problem(error.to_string());
+            return None;
+        }
+    };
+    if let Err(error) = check_location(lake.place()) {
         problem(error.to_string());
     }
     let public_url = match args.url.as_deref().map(web_address) {
@@ -82,7 +89,7 @@ fn subject(global: &Global, args: &CheckArgs, settings: Settings, problems: &mut
         None => settings.public_url.clone(),
     };
     match listen_address(&settings, args.listen.as_deref()) {
-        Ok(listen) => Some(Subject { settings, listen, public_url, data_dir: global.data_dir.clone(), lake: place }),
+        Ok(listen) => Some(Subject { settings, listen, public_url, data_dir: global.data_dir.clone(), lake }),
         Err(error) => {
             problem(error.to_string());
             None

@@ -19,7 +19,7 @@ use tracing::warn;
 use crate::cli::{Global, ImportArgs};
 use crate::config::{Settings, format_bytes};
 use crate::exit::{Exit, Failure};
-use crate::lake;
+use crate::lake::{self, Address};
 use crate::output::{Printer, counted, grouped, left, right};
 use crate::progress::Progress;
 use crate::signals::Signals;
@@ -43,7 +43,10 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &ImportArgs)
     let mut signals = Signals::new()?;
     let inputs = expand(&args.files).map_err(unreadable)?;
     let printer = Printer::new(global);
-    let place = args.to.as_deref().map_or_else(|| lake::place(global, settings), |to| lake::local(to).to_owned());
+    let place = match &args.to {
+        Some(to) => Address::named(to, settings)?,
+        None => lake::address(global, settings)?,
+    };
     let lake = if args.dry_run { None } else { Some(lake::open(&place)?) };
     let committer = match &lake {
         Some(lake) => Some(committer(lake, &place).await?),
@@ -74,7 +77,8 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &ImportArgs)
     }
     let interrupted = *stop.borrow();
     let totals: Vec<_> = import.loader.totals().map(|(table, totals)| (table.name, totals)).collect();
-    let report = Report { files, totals, seconds: started.elapsed().as_secs_f64(), place, dry_run: args.dry_run, interrupted };
+    let report =
+        Report { files, totals, seconds: started.elapsed().as_secs_f64(), place: place.to_string(), dry_run: args.dry_run, interrupted };
     report.print(printer)?;
     Ok(report.exit(args.rejects_max))
 }
@@ -86,7 +90,7 @@ async fn second_signal(signals: &mut Signals, stop: &watch::Sender<bool>) {
     signals.next().await;
 }
 
-async fn committer(lake: &Arc<Lake>, place: &str) -> anyhow::Result<Committer> {
+async fn committer(lake: &Arc<Lake>, place: &Address) -> anyhow::Result<Committer> {
     let committer = Committer::new(Arc::clone(lake) as _, Arc::new(SystemClock), Retry::SOON);
     committer.prepare(&TABLES).await.map_err(|error| not_written(error, place))?;
     Ok(committer)
@@ -108,7 +112,7 @@ fn unreadable(error: FilesError) -> anyhow::Error {
 }
 
 /// Adds what it means for the user's data.
-fn not_written(error: CommitError, place: &str) -> anyhow::Error {
+fn not_written(error: CommitError, place: &Address) -> anyhow::Error {
     let overtaken = matches!(error, CommitError::Overtaken { .. });
     let error = anyhow::Error::new(error);
     if overtaken {

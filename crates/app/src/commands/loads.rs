@@ -14,7 +14,7 @@ use crate::output::Printer;
 /// # Errors
 /// There is no lake.
 pub(crate) async fn run(global: &Global, settings: &Settings, args: &LoadsArgs) -> anyhow::Result<Exit> {
-    let lake = lake::existing(global, settings)?;
+    let lake = lake::existing(global, settings).await?;
     if let Some(name) = args.table.as_deref().filter(|name| freshet_tables::find(name).is_none()) {
         return Err(Failure::error(Exit::Failed, format!("there is no table {name}; freshet tables list names them all")));
     }

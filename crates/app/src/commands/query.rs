@@ -24,7 +24,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &QueryArgs) 
         sql.clear();
         std::io::stdin().read_to_string(&mut sql).context("standard input cannot be read")?;
     }
-    let engine = Engine::new(lake::existing(global, settings)?).await.map_err(helpful)?;
+    let engine = Engine::new(lake::existing(global, settings).await?).await.map_err(helpful)?;
     let started = Instant::now();
     let mut answer = engine.query(&sql).await.map_err(helpful)?;
     let schema = answer.schema().clone();

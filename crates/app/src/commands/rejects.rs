@@ -38,7 +38,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, verb: &RejectsVerb
         RejectsVerb::List => {
             let sql = "SELECT reason, source_name, app, count(*) AS rejects, sum(octet_length(encode(bytes, 'hex')) / 2) AS bytes, min(received_at) AS first, \
                        max(received_at) AS last FROM _rejects GROUP BY reason, source_name, app ORDER BY rejects DESC, reason";
-            let engine = Engine::new(lake::existing(global, settings)?).await.map_err(helpful)?;
+            let engine = Engine::new(lake::existing(global, settings).await?).await.map_err(helpful)?;
             print_rows(printer, engine.query(sql).await.map_err(helpful)?, NONE).await
         }
         RejectsVerb::Show { reason, limit } => show(global, settings, printer, reason.as_deref(), *limit).await,
@@ -62,7 +62,7 @@ const COLUMNS: &str = "CAST(received_at AS STRING) AS received, app, source_name
 
 async fn show(global: &Global, settings: &Settings, printer: Printer, reason: Option<&str>, limit: usize) -> anyhow::Result<Exit> {
     let sql = format!("SELECT {COLUMNS} FROM _rejects {} ORDER BY received DESC, frame_id, frame_index LIMIT {limit}", only(reason)?);
-    let engine = Engine::new(lake::existing(global, settings)?).await.map_err(helpful)?;
+    let engine = Engine::new(lake::existing(global, settings).await?).await.map_err(helpful)?;
     let mut answer = engine.query(&sql).await.map_err(helpful)?;
     let mut rejects = Vec::new();
     while let Some(batch) = answer.next().await.map_err(helpful)? {
@@ -109,7 +109,7 @@ async fn replay(global: &Global, settings: &Settings, printer: Printer, reason: 
         every if every.is_empty() => format!("WHERE reason <> '{nameless}'"),
         one => one,
     };
-    let lake = lake::existing(global, settings)?;
+    let lake = lake::existing(global, settings).await?;
     let engine = Engine::new(Arc::clone(&lake)).await.map_err(helpful)?;
     let committer = (!dry_run).then(|| Committer::new(lake, Arc::new(SystemClock), Retry::SOON));
     let mut loader = FileLoader::new(committer, Arc::new(SystemClock), PackageLimits::default());

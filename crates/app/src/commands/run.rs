@@ -11,7 +11,7 @@ use crate::cli::{Global, RunArgs};
 use crate::config::{Settings, format_bytes};
 use crate::daemon::Pipeline;
 use crate::exit::{Exit, Failure};
-use crate::lake;
+use crate::lake::{self, Address};
 use crate::output::Printer;
 use crate::signals::Signals;
 
@@ -20,7 +20,7 @@ use crate::signals::Signals;
 /// # Errors
 /// Something it needs is not to be had: the port, the data directory, the lake, the secret.
 pub(crate) async fn run(global: &Global, settings: &Settings, args: &RunArgs) -> anyhow::Result<Exit> {
-    let place = lake::place(global, settings);
+    let place = lake::address(global, settings)?;
     // Before anybody can know that it runs, or a signal would end it on the spot.
     let mut signals = Signals::new()?;
     let mut daemon = Pipeline::start(settings, listen_address(settings, args.listen.as_deref())?, &place, &global.data_dir).await?;
@@ -60,7 +60,7 @@ pub(super) fn listen_address(settings: &Settings, flag: Option<&str>) -> anyhow:
 }
 
 /// Says what is where, and what to tell Heroku.
-fn banner(printer: Printer, settings: &Settings, listen: SocketAddr, place: &str, spool: &SpoolStats, data_dir: &Path) {
+fn banner(printer: Printer, settings: &Settings, listen: SocketAddr, place: &Address, spool: &SpoolStats, data_dir: &Path) {
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let host = std::env::var("HEROKU_APP_DEFAULT_DOMAIN_NAME").unwrap_or_else(|_| "YOUR-HOST".to_owned());
     let front = if settings.tls.is_some() { "" } else { "   (plain HTTP: put a TLS front before it, or set tls_certificate and tls_key)" };

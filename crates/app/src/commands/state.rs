@@ -22,7 +22,7 @@ use crate::{lake, when};
 /// # Errors
 /// There is no lake or no such stream, or the tables cannot be read or written.
 pub(crate) async fn run(global: &Global, settings: &Settings, verb: &StateVerb) -> anyhow::Result<Exit> {
-    let lake = lake::existing(global, settings)?;
+    let lake = lake::existing(global, settings).await?;
     let printer = Printer::new(global);
     match verb {
         StateVerb::Show { streams } => show(printer, &lake, streams).await,

@@ -59,7 +59,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings) -> anyhow::Result<
         None => printer.line(&format!(
             "daemon   not running with the data directory {}; start it:  freshet run --lake {}",
             global.data_dir.display(),
-            lake::place(global, settings)
+            lake::address(global, settings)?
         ))?,
     }
     if let Some(run) = &run {
@@ -115,7 +115,7 @@ fn daemon_lines(live: &Value, now: Micros) -> String {
 }
 
 async fn freshness(global: &Global, settings: &Settings, now: Micros) -> anyhow::Result<(Vec<Freshness>, Option<LastRun>)> {
-    let lake = lake::existing(global, settings)?;
+    let lake = lake::existing(global, settings).await?;
     let engine = Engine::new(Arc::clone(&lake)).await.map_err(helpful)?;
     let tables = describe_all(&lake).await?;
     let since = when::rfc3339(Micros(now.0 - i64::from(RATE_MINUTES) * 60_000_000));

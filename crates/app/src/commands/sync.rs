@@ -37,7 +37,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &SyncArgs) -
     let api = api(global, settings)?;
     let known = Known::new(&global.data_dir);
     let _lock = lock(&known)?;
-    let lake = lake::open(&lake::place(global, settings))?;
+    let lake = lake::open(&lake::address(global, settings)?)?;
     let plan = match archived {
         Some(_) => Plan::default(),
         None => plan(&named, args.full, &last_runs(&lake).await?, SystemClock.now()),

@@ -18,7 +18,7 @@ use crate::when;
 /// There is no lake or no such table, or a file cannot be read or written.
 pub(crate) async fn run(global: &Global, settings: &Settings, verb: &TablesVerb) -> anyhow::Result<Exit> {
     let printer = Printer::new(global);
-    let lake = lake::existing(global, settings)?;
+    let lake = lake::existing(global, settings).await?;
     match verb {
         TablesVerb::List => list(printer, &lake).await,
         TablesVerb::Describe { table } => describe(printer, &lake, table).await,

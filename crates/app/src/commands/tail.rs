@@ -14,7 +14,7 @@ use crate::cli::{Global, Output, TailArgs};
 use crate::config::{self, Settings};
 use crate::exit::{Exit, Failure};
 use crate::heroku_api::{is_app, token};
-use crate::lake;
+use crate::lake::Address;
 use crate::output::{Printer, counted};
 use crate::signals::Signals;
 
@@ -58,7 +58,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &TailArgs) -
         let mut show = Show::new(printer, follower.app());
         return follow(&mut follower, end, &mut signals, async |lines| show.lines(&lines)).await.map(|()| Exit::Ok);
     };
-    let place = lake::local(to).to_owned();
+    let place = Address::named(to, settings)?;
     let store = Store::open(settings, &place, &global.data_dir, follower.app()).await?;
     printer.note(&format!("following {} into {place}; Ctrl-C ends it, and what was received is committed", follower.app()));
     let ended = follow(&mut follower, end, &mut signals, async |lines| store.lines(lines).await).await;
@@ -80,7 +80,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &TailArgs) -
             counted(counts.sessions, "log session")
         ));
     } else {
-        printer.json(&json!({ "app": follower.app(), "lake": place, "stored": stored.stored,
+        printer.json(&json!({ "app": follower.app(), "lake": place.place(), "stored": stored.stored,
             "known": stored.repeated + counts.repeated, "sessions": counts.sessions }))?;
     }
     Ok(Exit::Ok)

@@ -84,7 +84,18 @@ pub(super) static KEYS: &[Key] = &[
         "The apps that are looked after, by name: those whose streams are synced and that `freshet check` looks for; `*` stands for any characters. Without this, all that the token can see. Log drains of every app are taken.",
     ),
     key("destination.*.type", Kind::Text, "delta", "What kind of destination it is. `delta`: Delta Lake tables."),
-    key("destination.*.url", Kind::Text, "./lake", "Where the tables lie: a folder with one table per subfolder."),
+    key(
+        "destination.*.url",
+        Kind::Text,
+        "./lake",
+        "Where the tables lie, one per subfolder: a folder, or a URL: `s3://BUCKET/PATH`, `abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH`, `az://CONTAINER/PATH`, `gs://BUCKET/PATH`, `hdfs://NAMENODE:PORT/PATH`. See docs/storage.md.",
+    ),
+    key(
+        "destination.*.storage.*",
+        Kind::Secret,
+        "",
+        "How to reach that store, where the environment does not say so already: `region`, `endpoint`, `access_key_id`, `secret_access_key`, `profile` for S3; `account_name`, `access_key`, `sas_token`, `client_id`, `client_secret`, `tenant_id` for Azure; `service_account_key` for Google. It belongs to `url`: a lake that is named on the command line is reached by the environment alone.",
+    ),
     key("receive.listen", Kind::Text, "0.0.0.0:8080", "Address and port to listen on. `$PORT`, where set, replaces the port."),
     key(
         "receive.drain_secret",
@@ -164,7 +175,11 @@ pub(crate) fn reference() -> String {
             let _ = write!(page, "\n## [{}]\n\n| key | value | default | meaning |\n|---|---|---|---|\n", table.replace('*', "NAME"));
         }
         let default = if key.default.is_empty() { "none".to_owned() } else { format!("`{}`", key.default) };
-        let name = if name == "*" { "STREAM" } else { name };
+        let name = match name {
+            "*" if table == "schedule" => "STREAM",
+            "*" => "OPTION",
+            name => name,
+        };
         let _ = writeln!(page, "| `{name}` | {} | {default} | {} |", key.kind.example(), key.about);
     }
     page

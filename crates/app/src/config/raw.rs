@@ -139,6 +139,8 @@ pub(super) fn matches(pattern: &str, path: &str) -> bool {
     loop {
         match (pattern.next(), path.next()) {
             (None, None) => return true,
+            // The last name may hold dots, as those of Hadoop's own configuration do.
+            (Some("*"), Some(_)) if pattern.clone().next().is_none() => return true,
             (Some(expected), Some(name)) if expected == "*" || expected == name => {}
             _ => return false,
         }

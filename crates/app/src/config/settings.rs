@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use freshet_core::{Every, Secret, StreamDef};
+use freshet_destinations::delta::check_location;
 use freshet_sources::web::web_address;
 use freshet_tables::platform::{stream, streams};
 
@@ -24,8 +25,10 @@ pub(crate) use heroku::{HerokuSettings, NoToken};
 pub(crate) struct Settings {
     /// The Platform API and what of it is wanted.
     pub(crate) heroku: HerokuSettings,
-    /// Root of the lake; a path.
+    /// Root of the lake; a path or a URL.
     pub(crate) lake: String,
+    /// How to reach it, as written: `env:NAME`, `file:PATH` or the value itself.
+    storage: Vec<(String, Secret)>,
     /// Where to listen.
     pub(crate) listen: SocketAddr,
     /// The drains' password, as written: `env:NAME`, `file:PATH` or itself.
@@ -165,6 +168,19 @@ pub(crate) fn examine_text(source: &str) -> (Settings, Vec<Problem>) {
 }
 
 impl Settings {
+    /// How to reach the lake's store beyond what the environment says, read from where the file says it is.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub(crate) fn storage(&self) -> anyhow::Result<Vec<(String, Secret)>> {
+        let options = self.storage.iter().map(|(name, written)| {
+            let problem =
+                |why| Failure::error(Exit::BadConfig, format!("the storage option `{name}` under [destination] is missing: {why}"));
+            Ok((name.clone(), resolve(written).map_err(problem)?))
+        });
+        options.collect()
+    }
+
     /// The secrets with which webhooks may be signed, the present one first, read from where the file says they are. None when
     /// nothing was said about webhooks.
     ///
@@ -281,6 +297,14 @@ impl Values {
         self.entries.iter().find(|entry| matches(pattern, &entry.path)).map_or_else(Vec::new, |entry| entry.texts.clone())
     }
 
+    /// What the file says for each path that fits `pattern`, by what stands in place of its last part.
+    fn named(&self, pattern: &str) -> Vec<(String, Secret)> {
+        let parts_before = pattern.split('.').count() - 1;
+        let fitting = self.entries.iter().filter(|entry| matches(pattern, &entry.path));
+        let name = |entry: &Entry| entry.path.splitn(parts_before + 1, '.').last().unwrap_or_default().to_owned();
+        fitting.filter_map(|entry| Some((name(entry), Secret::new(entry.texts.first()?.clone())))).collect()
+    }
+
     fn is_written(&self, pattern: &str) -> bool {
         self.entries.iter().any(|entry| matches(pattern, &entry.path))
     }
@@ -314,8 +338,8 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
         refuse("destination.*.type", format!("`type` is {kind:?}; this version knows \"delta\""));
     }
     let lake = values.text("destination.*.url");
-    if let Some((scheme, _)) = lake.split_once("://").filter(|(scheme, _)| *scheme != "file") {
-        refuse("destination.*.url", format!("`url` is on {scheme}, but this version writes to local folders only"));
+    if let Err(error) = check_location(&lake) {
+        refuse("destination.*.url", format!("`url`: {error}"));
     }
     let listen = values.text("receive.listen");
     let listen = listen.parse().unwrap_or_else(|_| {
@@ -339,6 +363,7 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
     Settings {
         heroku,
         lake,
+        storage: values.named("destination.*.storage.*"),
         listen,
         drain_secret: Secret::new(values.text("receive.drain_secret")),
         drain_secret_old: values.optional("receive.drain_secret_old").map(Secret::new),
@@ -440,7 +465,7 @@ mod tests {
     #[test]
     fn every_problem_is_reported_with_its_place() {
         let source = "[recieve]\nlisten = \"x\"\n[receive]\nlisten = \"nowhere\"\ntls_key = \"k.pem\"\n[load]\nmax_age = 30\nmax_row = 5\n\
-                      [spool]\nmax_bytes = \"lots\"\n[destination.lake]\nurl = \"s3://b/x\"\n";
+                      [spool]\nmax_bytes = \"lots\"\n[destination.lake]\nurl = \"ftp://b/x\"\n";
         assert_eq!(
             problems_of(source),
             [

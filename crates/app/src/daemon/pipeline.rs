@@ -22,7 +22,7 @@ use super::{Live, Report};
 use crate::config::{NoToken, Settings};
 use crate::due::Due;
 use crate::exit::{Exit, Failure};
-use crate::lake;
+use crate::lake::{self, Address};
 
 /// A running daemon.
 pub(crate) struct Pipeline {
@@ -50,7 +50,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// Something it needs is not to be had: the port, the data directory, the lake, the secret.
-    pub(crate) async fn start(settings: &Settings, listen: SocketAddr, place: &str, data_dir: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn start(settings: &Settings, listen: SocketAddr, place: &Address, data_dir: &Path) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         // Everything that can be wrong with the settings is found before anything is made on disk.
         let due = Due::default();
@@ -186,7 +186,7 @@ pub(crate) async fn loader(
     lake: &Arc<Lake>,
     spool: &Arc<Spool>,
     clock: &Arc<dyn Clock>,
-    place: &str,
+    place: &Address,
 ) -> anyhow::Result<SpoolLoader> {
     let limits = PackageLimits {
         bytes_max: settings.load_bytes_max,

@@ -21,6 +21,7 @@ use crate::cli::{DemoArgs, Global};
 use crate::config::{Settings, duration};
 use crate::daemon::{Pipeline, Stopped};
 use crate::exit::{Exit, Failure};
+use crate::lake::Address;
 use crate::output::Printer;
 use crate::signals::Signals;
 use numbers::Numbers;
@@ -64,7 +65,8 @@ pub(crate) async fn run(global: &Global, args: &DemoArgs) -> anyhow::Result<Exit
     let settings = Settings::for_demo(&secret);
     let began = Instant::now();
     let mut signals = Signals::new()?;
-    let mut daemon = Pipeline::start(&settings, SocketAddr::from(([127, 0, 0, 1], 0)), &place.lake, &place.data).await?;
+    let mut daemon =
+        Pipeline::start(&settings, SocketAddr::from(([127, 0, 0, 1], 0)), &Address::folder(place.lake.clone()), &place.data).await?;
     let fake = FakeHeroku::start(fake_options(args, story_begins)).await.context("the fake Heroku cannot start")?;
     for (id, name) in fake.apps() {
         fake.add_drain(&id, &format!("http://freshet:{secret}@{}/drain/{name}", daemon.address()))?;

@@ -8,9 +8,15 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::rigs::Rig;
+
 /// A folder of its own with room for a lake, a data directory and a configuration.
 pub(crate) struct Place {
     root: PathBuf,
+    /// Where the lake is, when it is not in the folder.
+    lake_url: Option<String>,
+    /// What the binary finds in its environment beyond the usual.
+    environment: Vec<(String, String)>,
     /// Removed with the place.
     _folder: TempDir,
 }
@@ -27,7 +33,13 @@ pub(crate) struct Ended {
 impl Place {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { root: folder.path().to_owned(), _folder: folder }
+        Self { root: folder.path().to_owned(), lake_url: None, environment: Vec::new(), _folder: folder }
+    }
+
+    /// The same with its lake on an object store.
+    pub(crate) fn on(rig: &Rig) -> Self {
+        let environment = rig.environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        Self { lake_url: Some(rig.fresh_lake()), environment, ..Self::new() }
     }
 
     /// A path in the folder.
@@ -81,7 +93,9 @@ impl Place {
                 command.env_remove(name);
             }
         }
-        command.current_dir(&self.root).env("FRESHET_LAKE", self.lake()).env("FRESHET_DATA_DIR", self.path("data"));
+        command.current_dir(&self.root).env("FRESHET_DATA_DIR", self.path("data"));
+        command.env("FRESHET_LAKE", self.lake_url.clone().map_or_else(|| self.lake(), PathBuf::from));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.env("NETRC", self.path("netrc"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     }

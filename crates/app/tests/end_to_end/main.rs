@@ -22,10 +22,13 @@ mod init;
 mod keys;
 mod oauth;
 mod readers;
+#[path = "../../../destinations/tests/rigs/mod.rs"]
+mod rigs;
 mod run_faults;
 mod run_kills;
 mod senders;
 mod small_disk;
+mod stores;
 mod sync;
 mod sync_account;
 mod sync_under_fire;

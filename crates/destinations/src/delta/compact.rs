@@ -89,7 +89,7 @@ impl Lake {
     /// [`DestinationError::Refused`] when there is no such table, or when rows were about to change in number, in which
     /// case nothing was committed; else when files cannot be read or written.
     pub async fn compact(&self, name: &str, options: &CompactionOptions) -> Result<Leased<Compaction>, DestinationError> {
-        let Some(_lease) = Lease::acquire(self.root(), name)? else { return Ok(Leased::Held) };
+        let Some(_lease) = Lease::acquire(self.place(), name)? else { return Ok(Leased::Held) };
         self.compact_unleased(name, options).await.map(Leased::Done)
     }
 
@@ -101,7 +101,7 @@ impl Lake {
     pub async fn compact_unleased(&self, name: &str, options: &CompactionOptions) -> Result<Compaction, DestinationError> {
         let failed = |error: DeltaTableError| failure(format!("merge files of table {name}"), error);
         let Some(table) = self.load(name).await? else {
-            return Err(DestinationError::Refused { problem: format!("there is no table {name} in {}", self.root().display()) });
+            return Err(DestinationError::Refused { problem: format!("there is no table {name} in {}", self.place()) });
         };
         let groups = plan(name, &table, options, self.options.clock.now())?;
         let mut report = Compaction {

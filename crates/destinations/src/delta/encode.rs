@@ -88,8 +88,9 @@ impl Encoder {
     ) -> DeltaResult<Vec<Add>> {
         let encoder = self.clone();
         let encoded = spawn_blocking(move || {
-            // A runtime of its own keeps the tasks that the writer spawns, which compress, off the async threads.
-            let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+            // A runtime of its own keeps the tasks that the writer spawns, which compress, off the async threads. It has a clock, which
+            // stores wait by; their connections are elsewhere.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
             runtime.block_on(encoder.encode_here(&store, batches))
         });
         encoded.await.map_err(|error| DeltaTableError::Generic(format!("the Parquet writer stopped: {error}")))?

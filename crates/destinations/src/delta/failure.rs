@@ -17,6 +17,7 @@ pub(super) fn failure(what: impl Into<String>, error: impl Into<DeltaTableError>
         Cause::NotPermitted => {
             DestinationError::NotPermitted { problem: problem("Give this user write access to the lake, or choose another place.") }
         }
+        Cause::NoBucket => refused("Make the bucket or container, or correct its name: Freshet makes only what lies in it."),
         Cause::WrongPlace => refused("A lake needs a directory of its own, on a file system with hard links."),
         Cause::NotReadable => refused("The table uses a Delta feature that this version cannot read: ALTER TABLE … DROP FEATURE may help."),
         Cause::UnfitRows => refused("These rows cannot be in the table whoever writes them: please report it."),
@@ -49,7 +50,11 @@ pub(super) fn is_conflict(error: &DeltaTableError) -> bool {
     }
 }
 
+/// How S3, Google and Azure say that there is no such bucket.
+const NO_BUCKET: [&str; 3] = ["NoSuchBucket", "The specified bucket does not exist", "ContainerNotFound"];
+
 enum Cause {
+    NoBucket,
     NotPermitted,
     WrongPlace,
     NoSpace,
@@ -80,6 +85,12 @@ fn cause_of(error: &DeltaTableError) -> Cause {
             error.downcast_ref()
         {
             return Cause::NotPermitted;
+        }
+        // Only the answer's body says that it is not the object which is missing.
+        if let Some(answer) = error.downcast_ref::<deltalake_core::ObjectStoreError>().map(ToString::to_string)
+            && NO_BUCKET.iter().any(|code| answer.contains(code))
+        {
+            return Cause::NoBucket;
         }
         next = error.source();
     }

@@ -1,26 +1,32 @@
 //! The lake: where its tables are, and what we know about each.
 
 use std::collections::HashMap;
-use std::path::{Path as FsPath, PathBuf};
+use std::path::Path as FsPath;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use deltalake_core::checkpoints::{cleanup_metadata, create_checkpoint};
-use deltalake_core::{DeltaResult, DeltaTable, DeltaTableBuilder, DeltaTableError};
+use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError};
 use freshet_core::{
     Clock, CommitOutcome, Committed, Destination, DestinationError, Merge, Merged, Package, Position, ShardId, SystemClock, TableDef,
 };
-use futures::StreamExt;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use object_store::ObjectStore;
-use object_store::path::Path;
 use tokio::sync::{Mutex as TaskMutex, Semaphore};
-use url::Url;
 
-use super::durable::{DurableStore, sync_directory};
 use super::failure::failure;
 use super::lease::{Lease, Leased};
 use super::log::{self, Positions};
+use super::place::{Place, StorageOptions};
+
+/// Time after which a table's whole log is listed for newer versions, and not only the next looked for: far below the time for which
+/// anybody keeps entries.
+const LOOK_FOR_NEXT_WITHIN: Duration = Duration::from_secs(600);
+
+/// Folders that are looked into at once.
+const LOOKS_AHEAD: usize = 16;
 
 /// What a lake is run with.
 #[derive(Clone)]
@@ -39,6 +45,8 @@ pub struct LakeOptions {
     pub log_retention_days: u16,
     /// Days for which files stay after they were replaced. 7 by default.
     pub deleted_file_retention_days: u16,
+    /// How to reach a lake on an object store, beyond what the environment says.
+    pub storage: StorageOptions,
 }
 
 impl Default for LakeOptions {
@@ -50,16 +58,14 @@ impl Default for LakeOptions {
             reopen_every: 100,
             log_retention_days: 7,
             deleted_file_retention_days: 7,
+            storage: StorageOptions::new(),
         }
     }
 }
 
-/// A lake of Delta tables on a local file system.
+/// A lake of Delta tables in a folder or on an object store.
 pub struct Lake {
-    root: PathBuf,
-    root_url: Url,
-    store: Arc<dyn ObjectStore>,
-    durable: DurableStore,
+    place: Place,
     pub(super) options: LakeOptions,
     slots: Mutex<HashMap<String, Slot>>,
     /// As many files are encoded at once as there are processors: more would only take more memory.
@@ -75,6 +81,8 @@ pub(super) struct OpenTable {
     pub(super) table: DeltaTable,
     pub(super) positions: Positions,
     opened_at: u64,
+    /// When it was last seen to be the newest version, or became one.
+    looked_at: Instant,
 }
 
 impl OpenTable {
@@ -93,39 +101,49 @@ pub struct LogUpkeep {
 }
 
 impl Lake {
-    /// The lake at `location`, a path or a `file:` URL, made when it is not there yet.
+    /// The lake at `location`, a path, which is made when it is not there yet, or a URL; see [`Place::new`].
     ///
     /// # Errors
     /// [`DestinationError::Refused`] when the location is of a kind this destination does not know, or cannot be made.
     pub fn open(location: &str, options: LakeOptions) -> Result<Self, DestinationError> {
-        let root = make_root(location)?;
-        let store = Arc::new(DurableStore::new(&root));
-        Self::with_store(&root, store, options)
+        let place = Place::new(location, &options.storage)?;
+        Ok(Self::at(place, options))
     }
 
-    /// The lake at `root`, an existing absolute path, reached through `store`, which addresses files by absolute path.
+    /// The lake in the existing folder `root`, an absolute path, reached through `store`, which addresses files by absolute path.
     ///
     /// # Errors
     /// [`DestinationError::Refused`] when `root` is not absolute.
     pub fn with_store(root: &FsPath, store: Arc<dyn ObjectStore>, options: LakeOptions) -> Result<Self, DestinationError> {
-        let root_url = Url::from_directory_path(root)
-            .map_err(|()| DestinationError::Refused { problem: format!("the lake's path {} is not absolute", root.display()) })?;
-        Ok(Self {
-            root: root.to_owned(),
-            root_url,
-            store,
-            durable: DurableStore::new(root),
+        Ok(Self::at(Place::in_folder(root, store)?, options))
+    }
+
+    /// The lake at `place`.
+    #[must_use]
+    pub fn at(place: Place, options: LakeOptions) -> Self {
+        Self {
+            place,
             options,
             slots: Mutex::default(),
             encoders: Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)),
             opens: AtomicU64::new(0),
-        })
+        }
     }
 
     /// Where the lake is.
     #[must_use]
-    pub fn root(&self) -> &FsPath {
-        &self.root
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether anything is in the lake's folder.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    pub async fn is_there(&self) -> Result<bool, DestinationError> {
+        let listed = self.place.store().list_with_delimiter(Some(self.place.folder())).await;
+        let found = listed.map_err(|error| failure(format!("list the lake at {}", self.place), error))?;
+        Ok(self.place.local().is_some() || !found.common_prefixes.is_empty() || !found.objects.is_empty())
     }
 
     /// How often a table was opened and its log read from the last checkpoint, since the lake was opened.
@@ -139,14 +157,15 @@ impl Lake {
     /// # Errors
     /// When the lake cannot be listed.
     pub async fn tables(&self) -> Result<Vec<String>, DestinationError> {
-        let listed = |error: object_store::Error| failure(format!("list the tables of {}", self.root.display()), error);
-        let root = Path::from_absolute_path(&self.root).map_err(|error| listed(error.into()))?;
-        let mut names = Vec::new();
-        for directory in self.store.list_with_delimiter(Some(&root)).await.map_err(listed)?.common_prefixes {
-            if self.store.list(Some(&directory.clone().join("_delta_log"))).next().await.transpose().map_err(listed)?.is_some() {
-                names.extend(directory.filename().map(str::to_owned));
-            }
-        }
+        let listed = |error: object_store::Error| failure(format!("list the tables of {}", self.place), error);
+        let store = self.place.store();
+        let folders = store.list_with_delimiter(Some(self.place.folder())).await.map_err(listed)?.common_prefixes;
+        let looked = stream::iter(folders).map(|folder| async move {
+            let first = store.list(Some(&folder.clone().join("_delta_log"))).next().await.transpose()?;
+            object_store::Result::Ok(first.and_then(|_| folder.filename().map(str::to_owned)))
+        });
+        let found = looked.buffer_unordered(LOOKS_AHEAD).try_filter_map(|name| std::future::ready(Ok(name)));
+        let mut names: Vec<String> = found.try_collect().await.map_err(listed)?;
         names.sort();
         Ok(names)
     }
@@ -166,7 +185,7 @@ impl Lake {
     /// # Errors
     /// When a file cannot be read or written, or the checkpoint does not say what the log says.
     pub async fn maintain_log(&self, table: &str) -> Result<Leased<LogUpkeep>, DestinationError> {
-        let Some(_lease) = Lease::acquire(&self.root, table)? else { return Ok(Leased::Held) };
+        let Some(_lease) = Lease::acquire(&self.place, table)? else { return Ok(Leased::Held) };
         let upkeep = self.upkeep(table).await.map_err(|error| failure(format!("write a checkpoint of table {table}"), error))?;
         if upkeep.checkpoint.is_some() {
             // What is open was built from the long log; the next use starts from the checkpoint.
@@ -185,7 +204,7 @@ impl Lake {
         let before = table.snapshot()?.log_data().num_files();
         create_checkpoint(&table, None).await?;
         let written = log::last_checkpoint(store.as_ref(), version).await?.map(|checkpoint| checkpoint.version);
-        let mut again = self.builder(name)?.build()?;
+        let mut again = self.place.table(name)?;
         again.load_version(version).await?;
         let after = again.snapshot()?.log_data().num_files();
         if written != Some(version) || before != after {
@@ -215,42 +234,38 @@ impl Lake {
 
     async fn refreshed(&self, name: &str, open: Option<OpenTable>) -> DeltaResult<Option<OpenTable>> {
         if let Some(mut open) = open.filter(|open| open.version() < open.opened_at + self.options.reopen_every) {
-            open.table.update_state().await?;
-            let version = open.version();
-            open.positions.advance(open.table.object_store().as_ref(), version).await?;
+            let (store, version) = (open.table.object_store(), open.version());
+            // Versions have no gaps: where the next is not there, this is the newest, unless it came so long ago that it has been
+            // cleaned away. A look at one file is what a store bills least.
+            let is_fresh = open.looked_at.elapsed() < LOOK_FOR_NEXT_WITHIN;
+            open.looked_at = Instant::now();
+            if !is_fresh || log::has_entry(store.as_ref(), version + 1).await? {
+                open.table.update_state().await?;
+                let version = open.version();
+                open.positions.advance(store.as_ref(), version).await?;
+            }
             return Ok(Some(open));
         }
         let Some(table) = self.load_table(name).await? else { return Ok(None) };
         self.opens.fetch_add(1, Ordering::Relaxed);
         let opened_at = table.version().unwrap_or_default();
         let positions = Positions::load(table.object_store().as_ref(), opened_at).await?;
-        Ok(Some(OpenTable { table, positions, opened_at }))
+        Ok(Some(OpenTable { table, positions, opened_at, looked_at: Instant::now() }))
     }
 
     /// Makes every entry of the log durable that we have seen, whoever wrote it. Its writer may have died between making
     /// it visible and making it durable, and whoever asks is about to let go of the payloads.
     pub(super) async fn settle(&self, name: &str) -> Result<(), DestinationError> {
-        let directory = Path::from_absolute_path(self.root.join(name).join("_delta_log")).map_err(object_store::Error::from);
-        let synced = match directory {
-            Ok(directory) => self.durable.sync_directory(&directory).await,
-            Err(error) => Err(error),
-        };
-        synced.map_err(|error| failure(format!("sync the log of table {name}"), error))
+        self.place.settle_log(name).await.map_err(|error| failure(format!("sync the log of table {name}"), error))
     }
 
     async fn load_table(&self, name: &str) -> DeltaResult<Option<DeltaTable>> {
-        let mut table = self.builder(name)?.build()?;
+        let mut table = self.place.table(name)?;
         if !table.verify_deltatable_existence().await? {
             return Ok(None);
         }
         table.load().await?;
         Ok(Some(table))
-    }
-
-    /// How delta-rs gets at table `name`: always through our store.
-    pub(super) fn builder(&self, name: &str) -> DeltaResult<DeltaTableBuilder> {
-        let url = self.root_url.join(&format!("{name}/")).map_err(|error| DeltaTableError::InvalidTableLocation(error.to_string()))?;
-        Ok(DeltaTableBuilder::from_url(url.clone())?.with_storage_backend(Arc::clone(&self.store), url))
     }
 }
 
@@ -298,49 +313,4 @@ pub(super) fn check_name(name: &str) -> Result<(), DestinationError> {
         return Ok(());
     }
     Err(DestinationError::Refused { problem: format!("{name:?} is not the name of a table: letters, digits, _ and - make one") })
-}
-
-/// The local path that `location` names, a path already or a `file:` URL, where a directory is or can be.
-pub(super) fn local_path(location: &str) -> Result<PathBuf, DestinationError> {
-    let path = match Url::parse(location) {
-        Ok(url) if url.scheme() == "file" => {
-            url.to_file_path().map_err(|()| refused(location, "this is not the URL of a local path".to_owned()))?
-        }
-        Ok(url) => {
-            return Err(refused(location, format!("{}: is not a local path, and lakes elsewhere are not supported yet", url.scheme())));
-        }
-        Err(_) => PathBuf::from(location),
-    };
-    if path.exists() && !path.is_dir() {
-        return Err(refused(location, "this is not a directory".to_owned()));
-    }
-    Ok(path)
-}
-
-/// Refuses the absolute path `root` of the lake at `location` where other readers would not find its tables.
-pub(super) fn refuse_path(location: &str, root: &FsPath) -> Result<(), DestinationError> {
-    if root.to_string_lossy().contains('%') {
-        return Err(refused(location, "a path with % in it is misread by other readers of Delta tables".to_owned()));
-    }
-    Ok(())
-}
-
-/// The directory at `location`, made durable.
-fn make_root(location: &str) -> Result<PathBuf, DestinationError> {
-    let path = local_path(location)?;
-    let existed = path.is_dir();
-    let opened = || |error: std::io::Error| failure(format!("open the lake at {location}"), DeltaTableError::from(error));
-    std::fs::create_dir_all(&path).map_err(opened())?;
-    let root = path.canonicalize().map_err(opened())?;
-    refuse_path(location, &root)?;
-    if !existed {
-        for parent in root.ancestors().skip(1).take(1) {
-            sync_directory(parent).map_err(|error| failure(format!("open the lake at {location}"), error))?;
-        }
-    }
-    Ok(root)
-}
-
-fn refused(location: &str, why: String) -> DestinationError {
-    DestinationError::Refused { problem: format!("cannot open the lake at {location}: {why}") }
 }

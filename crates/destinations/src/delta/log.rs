@@ -167,10 +167,19 @@ pub(super) async fn commit_of(store: &dyn ObjectStore, attempt: Uuid, first: u64
     Ok(None)
 }
 
+/// Whether the entry of `version` is there.
+pub(super) async fn has_entry(store: &dyn ObjectStore, version: u64) -> DeltaResult<bool> {
+    match store.head(&commit_uri_from_version(Some(version))).await {
+        Ok(_) => Ok(true),
+        Err(object_store::Error::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The first version at or after `first` whose entry is still there.
 async fn oldest_entry(store: &dyn ObjectStore, first: u64) -> DeltaResult<Option<u64>> {
     // An entry that is there answers without a listing, which is the case on every call but the first.
-    if first > 0 && store.head(&commit_uri_from_version(Some(first))).await.is_ok() {
+    if first > 0 && has_entry(store, first).await.unwrap_or_default() {
         return Ok(Some(first));
     }
     let versions = log_files(store, 0).await?;

@@ -14,7 +14,7 @@ use super::failure::failure;
 use super::lake::{Lake, OpenTable};
 
 /// Attempts to create or widen a table while others do the same.
-const ATTEMPTS: u32 = 8;
+const ATTEMPTS: u32 = 32;
 
 /// The table property that names the columns with statistics.
 const STATISTICS_COLUMNS: &str = "delta.dataSkippingStatsColumns";
@@ -55,7 +55,7 @@ impl Lake {
     async fn create(&self, table: &'static TableDef, columns: &StructType) -> DeltaResult<()> {
         let days = |days: u16| Some(format!("interval {days} days"));
         CreateBuilder::new()
-            .with_log_store(self.builder(table.name)?.build()?.log_store())
+            .with_log_store(self.place().table(table.name)?.log_store())
             .with_table_name(table.name)
             .with_comment(table.comment)
             .with_columns(columns.fields().cloned())

@@ -3,7 +3,7 @@
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
-use freshet_core::DestinationError;
+use freshet_core::{DestinationError, Secret};
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
@@ -11,21 +11,24 @@ use uuid::Uuid;
 
 use super::durable::DurableStore;
 use super::failure::failure;
-use super::lake::{local_path, refuse_path};
+use super::place::{Location, Place, refuse_path};
 
 /// What the file holds.
 const CONTENT: &[u8] = b"written by `freshet check`; it may be deleted\n";
 
-/// Tries the lake at `location`, a path or a `file:` URL: put, put that must be refused because the name is taken, read, list,
-/// delete, with a file `_freshet_check_…` that is gone afterwards, also when the future is dropped before its end. A lake that is
-/// not there yet is made for it and removed. Others may use the lake meanwhile.
+/// Tries the lake at `location`, a path or a URL: put, put that must be refused because the name is taken, read, list,
+/// delete, with a file `_freshet_check_…` that is gone afterwards, in a folder also when the future is dropped before its end. A folder
+/// that is not there yet is made for it and removed. Others may use the lake meanwhile.
 ///
 /// Returns whether the lake was there.
 ///
 /// # Errors
 /// Whatever would keep commits from being made, or from being made exactly once.
-pub async fn probe(location: &str) -> Result<bool, DestinationError> {
-    let path = local_path(location)?;
+pub async fn probe(location: &str, options: &[(String, Secret)]) -> Result<bool, DestinationError> {
+    let path = match Location::parse(location)? {
+        Location::Folder(path) => path,
+        Location::Remote(_) => return probe_remote(&Place::new(location, options)?).await,
+    };
     let existed = path.is_dir();
     let made = if existed { Vec::new() } else { make(&path).map_err(|error| failure(format!("make the lake at {location}"), error))? };
     let name = file_name();
@@ -35,6 +38,13 @@ pub async fn probe(location: &str) -> Result<bool, DestinationError> {
     let folder = Path::from_absolute_path(&root).map_err(|error| failure(format!("open the lake at {location}"), Error::from(error)))?;
     try_all(&DurableStore::new(&root), &folder, &folder.clone().join(name)).await?;
     Ok(existed)
+}
+
+async fn probe_remote(place: &Place) -> Result<bool, DestinationError> {
+    let listed = place.store().list_with_delimiter(Some(place.folder())).await;
+    let found = listed.map_err(|error| failure(format!("list the lake at {place}"), error))?;
+    probe_store(place.store(), place.folder()).await?;
+    Ok(!found.common_prefixes.is_empty() || !found.objects.is_empty())
 }
 
 /// What a probe of a local lake leaves behind if nobody removes it.

@@ -70,13 +70,16 @@ impl Lake {
                 ),
             });
         }
-        let Some(_lease) = Lease::acquire(self.root(), name)? else { return Ok(Leased::Held) };
+        let Some(_lease) = Lease::acquire(self.place(), name)? else { return Ok(Leased::Held) };
         let Some(table) = self.load(name).await? else { return Ok(Leased::Done(Vacuum::default())) };
         let mut vacuum = self.vacuum_files(table, options).await.map_err(|error| failure(format!("vacuum table {name}"), error))?;
-        let (root, now, options) = (self.root().join(name), self.options.clock.now().0, options.clone());
-        let cutoff_us = now.saturating_sub(i64::try_from(options.retention.as_micros()).unwrap_or(i64::MAX));
-        let swept = tokio::task::spawn_blocking(move || sweep(&root, cutoff_us, options.dry_run, DEPTH_MAX)).await;
-        vacuum.unfinished_files = swept.unwrap_or_default();
+        // A beginning on an object store is no file: its own rules remove it.
+        if let Some(root) = self.place().local() {
+            let (root, now, options) = (root.join(name), self.options.clock.now().0, options.clone());
+            let cutoff_us = now.saturating_sub(i64::try_from(options.retention.as_micros()).unwrap_or(i64::MAX));
+            let swept = tokio::task::spawn_blocking(move || sweep(&root, cutoff_us, options.dry_run, DEPTH_MAX)).await;
+            vacuum.unfinished_files = swept.unwrap_or_default();
+        }
         Ok(Leased::Done(vacuum))
     }
 

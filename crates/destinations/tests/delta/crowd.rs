@@ -6,18 +6,24 @@ use freshet_core::{CommitOutcome, Destination};
 use freshet_destinations::delta::{CompactionOptions, DurableStore, Lake, LakeOptions};
 use futures::future::join_all;
 
+use crate::TestLake;
 use crate::conformance::rows::{EVENTS, KEYS, WIDER_EVENTS, keys_of, package};
-use crate::conformance::{assert_rows, checkpoint, commit};
+use crate::conformance::{Subject, assert_rows, checkpoint, commit};
 use crate::faulty::{Fault, FaultyStore, Request};
 use crate::lint::{entries, log_is_sound};
-use crate::{TestLake, read};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eight_tasks_and_another_lake_append_at_once() {
+    let test = TestLake::fresh();
+    eight_writers(&test, &|| test.other()).await;
+    log_is_sound(&test.root().join("_keys"));
+}
+
+/// Eight tasks of two processes append to one table; `other` is the lake as another process opens it.
+pub async fn eight_writers(subject: &dyn Subject, other: &dyn Fn() -> Lake) {
     const WRITERS: i64 = 8;
     const COMMITS: i64 = 6;
-    let test = TestLake::fresh();
-    let (ours, theirs) = (Arc::new(test.other()), Arc::new(test.other()));
+    let (ours, theirs) = (Arc::new(other()), Arc::new(other()));
     let tasks = (0..WRITERS).map(|writer| {
         let lake = Arc::clone(if writer % 2 == 0 { &ours } else { &theirs });
         tokio::spawn(async move {
@@ -36,12 +42,12 @@ async fn eight_tasks_and_another_lake_append_at_once() {
     for task in join_all(tasks).await {
         task.unwrap();
     }
-    assert_rows(&test, &KEYS, 0..WRITERS * COMMITS * 5).await;
+    assert_rows(subject, &KEYS, 0..WRITERS * COMMITS * 5).await;
+    let destination = subject.destination();
     for writer in 0..WRITERS {
-        assert_eq!(checkpoint(&test.lake, &KEYS, &format!("writer/{writer}")).await, Some(COMMITS.unsigned_abs()));
+        assert_eq!(checkpoint(destination, &KEYS, &format!("writer/{writer}")).await, Some(COMMITS.unsigned_abs()));
     }
-    assert_eq!(test.lake.history(&KEYS, None).await.unwrap().len(), usize::try_from(WRITERS * COMMITS).unwrap());
-    log_is_sound(&test.lake.root().join("_keys"));
+    assert_eq!(destination.history(&KEYS, None).await.unwrap().len(), usize::try_from(WRITERS * COMMITS).unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,7 +77,7 @@ async fn a_table_is_created_and_widened_once() {
     assert!(prepared.iter().all(Result::is_ok), "{prepared:?}");
     let prepared = join_all(lakes.iter().map(|lake| lake.prepare(&WIDER_EVENTS))).await;
     assert!(prepared.iter().all(Result::is_ok), "{prepared:?}");
-    let log = entries(&test.lake.root().join("events"));
+    let log = entries(&test.root().join("events"));
     assert_eq!(log.len(), 2, "{log:?}");
 }
 
@@ -95,13 +101,19 @@ async fn a_column_that_appears_while_others_write() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn merging_races_with_writers_and_with_itself() {
+    let test = TestLake::fresh();
+    writers_and_mergers(&test, &|| test.other()).await;
+    log_is_sound(&test.root().join("events"));
+}
+
+/// Three processes append to one table while two others merge its files.
+pub async fn writers_and_mergers(subject: &dyn Subject, other: &dyn Fn() -> Lake) {
     const WRITERS: i64 = 3;
     const COMMITS: i64 = 10;
-    let test = TestLake::fresh();
-    test.lake.prepare(&EVENTS).await.unwrap();
+    subject.destination().prepare(&EVENTS).await.unwrap();
     let everything = CompactionOptions { all: true, ..CompactionOptions::default() };
     let writers = (0..WRITERS).map(|writer| {
-        let lake = test.other();
+        let lake = other();
         async move {
             let shard = format!("writer/{writer}");
             for at in 0..COMMITS {
@@ -114,7 +126,7 @@ async fn merging_races_with_writers_and_with_itself() {
         }
     });
     let mergers = (0..2).map(|_| {
-        let (lake, options) = (test.other(), everything.clone());
+        let (lake, options) = (other(), everything.clone());
         async move {
             for _ in 0..4 {
                 // Losing every race is allowed, doing harm is not.
@@ -123,17 +135,16 @@ async fn merging_races_with_writers_and_with_itself() {
         }
     });
     futures::join!(join_all(writers), join_all(mergers));
-    test.lake.compact("events", &everything).await.unwrap();
-    let keys: Vec<i64> = read(&test.lake, &EVENTS).await.iter().flat_map(keys_of).collect();
+    other().compact("events", &everything).await.unwrap();
+    let keys: Vec<i64> = subject.read(&EVENTS).await.iter().flat_map(keys_of).collect();
     assert_eq!(keys.len(), usize::try_from(WRITERS * COMMITS * 4).unwrap(), "rows were lost or doubled");
-    assert_rows(&test, &EVENTS, 0..WRITERS * COMMITS * 4).await;
-    log_is_sound(&test.lake.root().join("events"));
+    assert_rows(subject, &EVENTS, 0..WRITERS * COMMITS * 4).await;
 }
 
 /// A lake over the files of `test` in which `before_entry` happens just before the next entry of a log is written, when
 /// everything has been read and decided.
 fn interrupted(test: &TestLake, before_entry: impl Future<Output = ()> + Send + 'static) -> Lake {
-    let store = Arc::new(FaultyStore::new(Arc::new(DurableStore::new(test.lake.root())), std::io::ErrorKind::TimedOut));
+    let store = Arc::new(FaultyStore::new(Arc::new(DurableStore::new(test.root())), std::io::ErrorKind::TimedOut));
     let mut before_entry = Some(before_entry);
     store.plan(move |request, path| {
         if request == Request::Put
@@ -145,7 +156,7 @@ fn interrupted(test: &TestLake, before_entry: impl Future<Output = ()> + Send + 
         }
         Fault::None
     });
-    Lake::with_store(test.lake.root(), store, LakeOptions::default()).unwrap()
+    Lake::with_store(test.root(), store, LakeOptions::default()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,7 +175,7 @@ async fn a_merge_of_files_that_another_has_just_merged_is_given_up() {
     let merged = lake.compact_unleased("_keys", &everything).await.unwrap();
     assert_eq!((merged.files_before, merged.given_up), (0, 1));
     assert_rows(&test, &KEYS, 0..20).await;
-    log_is_sound(&test.lake.root().join("_keys"));
+    log_is_sound(&test.root().join("_keys"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -109,9 +109,12 @@ async fn errors_say_what_to_do_and_leave_nothing_visible() {
 #[tokio::test]
 async fn a_checkpoint_that_fails_harms_nothing() {
     let shaky = shaky(ErrorKind::TimedOut);
-    let lake =
-        Lake::with_store(shaky.lake.root(), Arc::clone(&shaky.store) as _, LakeOptions { checkpoint_every: 2, ..LakeOptions::default() })
-            .unwrap();
+    let lake = Lake::with_store(
+        shaky.lake.place().local().unwrap(),
+        Arc::clone(&shaky.store) as _,
+        LakeOptions { checkpoint_every: 2, ..LakeOptions::default() },
+    )
+    .unwrap();
     lake.prepare(&KEYS).await.unwrap();
     for at in 0..4 {
         commit(&lake, &package(&KEYS, [at], &[("a", at.unsigned_abs(), at.unsigned_abs() + 1)])).await;
@@ -151,7 +154,7 @@ async fn many_commits_under_faults(seed: u64) {
     const COMMITS: i64 = 40;
     let shaky = shaky(ErrorKind::TimedOut);
     let options = LakeOptions { checkpoint_every: 7, reopen_every: 5, ..LakeOptions::default() };
-    let lake = Lake::with_store(shaky.lake.root(), Arc::clone(&shaky.store) as _, options).unwrap();
+    let lake = Lake::with_store(shaky.lake.place().local().unwrap(), Arc::clone(&shaky.store) as _, options).unwrap();
     lake.prepare(&EVENTS).await.unwrap();
     let mut dice = Dice(seed);
     shaky.store.plan(move |request, _| match (request, dice.roll(1000)) {
@@ -187,7 +190,7 @@ async fn many_commits_under_faults(seed: u64) {
     keys.sort_unstable();
     assert_eq!(keys, (0..COMMITS * 10).collect::<Vec<_>>(), "seed {seed}");
     assert_eq!(checkpoint(&lake, &EVENTS, "a").await, Some(COMMITS.unsigned_abs()), "seed {seed}");
-    let fresh = Lake::open(lake.root().to_str().unwrap(), LakeOptions::default()).unwrap();
+    let fresh = Lake::open(lake.place().local().unwrap().to_str().unwrap(), LakeOptions::default()).unwrap();
     assert_eq!(checkpoint(&fresh, &EVENTS, "a").await, Some(COMMITS.unsigned_abs()), "seed {seed}");
-    lint::log_is_sound(lake.root().join("events").as_path());
+    lint::log_is_sound(lake.place().local().unwrap().join("events").as_path());
 }

@@ -88,7 +88,7 @@ async fn what_we_write_keeps_the_protocol() {
     commit(&test.lake, &package(&EVENTS, 0..50, &[("a", 0, 1), ("b", 0, 1)])).await;
     test.lake.prepare(&WIDER_EVENTS).await.unwrap();
     commit(&test.lake, &package(&WIDER_EVENTS, 100..120, &[("a", 1, 2)])).await;
-    let table = test.lake.root().join("events");
+    let table = test.root().join("events");
     log_is_sound(&table);
 
     let log = entries(&table);

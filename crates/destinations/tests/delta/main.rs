@@ -13,8 +13,13 @@ mod maintenance;
 mod objects;
 mod probe;
 mod refusals;
+mod requests;
+#[path = "../rigs/mod.rs"]
+mod rigs;
+mod stores;
 
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Date32Array, RecordBatch, new_null_array};
@@ -44,9 +49,14 @@ impl TestLake {
         Self { lake, directory }
     }
 
+    /// Its folder.
+    pub fn root(&self) -> &Path {
+        self.lake.place().local().unwrap()
+    }
+
     /// The lake as another process would open it.
     pub fn other(&self) -> Lake {
-        Lake::open(self.lake.root().to_str().unwrap(), LakeOptions::default()).unwrap()
+        Lake::open(self.root().to_str().unwrap(), LakeOptions::default()).unwrap()
     }
 }
 
@@ -65,7 +75,7 @@ pub async fn read(lake: &Lake, table: &'static TableDef) -> Vec<RecordBatch> {
     let loaded = lake.load(table.name).await.unwrap().unwrap();
     let mut batches = Vec::new();
     for file in loaded.snapshot().unwrap().log_data().iter() {
-        let path = lake.root().join(table.name).join(file.path().as_ref());
+        let path = lake.place().local().unwrap().join(table.name).join(file.path().as_ref());
         let date = file.partition_values_map().remove("date").flatten();
         let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap().build().unwrap();
         let before = batches.len();

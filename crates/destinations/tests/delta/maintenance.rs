@@ -82,7 +82,7 @@ async fn checkpoints_hold_what_the_log_held() {
     commits(&test.lake, 12, 14).await;
 
     // From the checkpoint alone: the entries before it are gone.
-    let log = test.lake.root().join("events/_delta_log");
+    let log = test.root().join("events/_delta_log");
     for version in 0..=13 {
         fs::remove_file(log.join(format!("{version:020}.json"))).unwrap();
     }
@@ -119,7 +119,7 @@ async fn merging_keeps_every_row() {
     let after = test.lake.describe("events").await.unwrap().unwrap();
     assert_eq!((after.files, after.rows, after.ts_range), (3, Some(80), before.ts_range));
     assert_rows(&test, &EVENTS, (0..40).chain(100..120).chain(200..220)).await;
-    log_is_sound(&test.lake.root().join("events"));
+    log_is_sound(&test.root().join("events"));
 
     assert_eq!(done(test.lake.compact("events", &everything).await.unwrap()), Compaction::default(), "merging does not end");
     assert_eq!(checkpoint(&test.lake, &EVENTS, "a").await, Some(20));
@@ -165,7 +165,7 @@ async fn a_file_that_lost_rows_is_not_merged() {
         commit(&test.lake, &package(&KEYS, 0..4, &[("a", at, at + 1)])).await;
     }
     // The log says three rows more than the file has.
-    let entry = test.lake.root().join("_keys/_delta_log/00000000000000000002.json");
+    let entry = test.root().join("_keys/_delta_log/00000000000000000002.json");
     let text = fs::read_to_string(&entry).unwrap();
     fs::write(&entry, text.replace("numRecords\\\":4", "numRecords\\\":7")).unwrap();
     let error = test.other().compact("_keys", &CompactionOptions { all: true, ..CompactionOptions::default() }).await.unwrap_err();
@@ -178,7 +178,7 @@ async fn a_file_that_lost_rows_is_not_merged() {
 async fn one_leader_at_a_time() {
     let test = TestLake::fresh();
     test.lake.prepare(&KEYS).await.unwrap();
-    let directory = test.lake.root().join("_freshet");
+    let directory = test.root().join("_freshet");
     fs::create_dir_all(&directory).unwrap();
     let held = fs::File::create(directory.join("maintenance-_keys.lock")).unwrap();
     held.lock().unwrap();
@@ -197,7 +197,7 @@ async fn vacuum_removes_what_nobody_needs() {
     test.lake.prepare(&EVENTS).await.unwrap();
     commits(&test.lake, 0, 10).await;
     done(test.lake.compact("events", &CompactionOptions { all: true, ..CompactionOptions::default() }).await.unwrap());
-    let table = test.lake.root().join("events");
+    let table = test.root().join("events");
     fs::write(table.join("date=2026-05-28").join("part-orphan.parquet"), "never committed").unwrap();
     fs::write(table.join("_delta_log/00000000000000000099.json#12345"), "half").unwrap();
 

@@ -111,7 +111,7 @@ async fn a_table_follows_its_list() {
     let gone = lake.merge(&merge(&[], below, 5)).await.unwrap();
     assert_eq!(counts(&gone), (0, 0, 2, 0), "1 and 4 are below app-1");
     assert_eq!(lake.history(&THINGS, None).await.unwrap().len(), 4);
-    lint::log_is_sound(&lake.root().join(THINGS.name));
+    lint::log_is_sound(&lake.place().local().unwrap().join(THINGS.name));
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn a_bookmark_lands_with_the_rows_and_only_goes_forward() {
     assert_eq!(marks(&test.other()).await, [6, 7]);
     lake.set_bookmarks(&THINGS, &[(at("a"), 0)]).await.unwrap();
     assert_eq!(marks(lake).await, [0, 7]);
-    lint::log_is_sound(&lake.root().join(THINGS.name));
+    lint::log_is_sound(&lake.place().local().unwrap().join(THINGS.name));
 }
 
 static VERSIONS: TableDef = TableDef {
@@ -161,7 +161,7 @@ async fn versions_are_kept_and_files_of_the_past_are_left_alone() {
         ..merge(objects, Complete::All, at)
     };
     let files = || {
-        let entries = std::fs::read_dir(lake.root().join(VERSIONS.name)).unwrap();
+        let entries = std::fs::read_dir(lake.place().local().unwrap().join(VERSIONS.name)).unwrap();
         entries.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "parquet")).count()
     };
     lake.merge(&versions(&[(1, 10), (2, 20)], 1)).await.unwrap();
@@ -186,7 +186,7 @@ async fn versions_are_kept_and_files_of_the_past_are_left_alone() {
     let expected =
         [version("id-1", 10, 1, Some(2)), version("id-1", 11, 2, Some(4)), version("id-1", 11, 5, None), version("id-2", 20, 1, None)];
     assert_eq!(found, expected);
-    lint::log_is_sound(&lake.root().join(VERSIONS.name));
+    lint::log_is_sound(&lake.place().local().unwrap().join(VERSIONS.name));
 }
 
 #[tokio::test]
@@ -247,7 +247,7 @@ async fn several_writers_and_merges_of_files_lose_nothing() {
     let found = objects(&test.lake).await;
     assert_eq!(found.len(), 33);
     assert!((70..=73).contains(&found["id-7"].0), "the last round of somebody: {:?}", found["id-7"]);
-    lint::log_is_sound(&test.lake.root().join(THINGS.name));
+    lint::log_is_sound(&test.root().join(THINGS.name));
 }
 
 #[tokio::test]

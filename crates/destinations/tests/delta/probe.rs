@@ -20,11 +20,11 @@ fn count(folder: &FsPath) -> usize {
 async fn a_good_place_is_left_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let lake = folder.path().join("deep/lake");
-    assert!(!probe(lake.to_str().unwrap()).await.unwrap());
+    assert!(!probe(lake.to_str().unwrap(), &[]).await.unwrap());
     assert_eq!(count(folder.path()), 0);
     std::fs::create_dir_all(lake.join("logs/_delta_log")).unwrap();
-    assert!(probe(lake.to_str().unwrap()).await.unwrap());
-    assert!(probe(&format!("file://{}", lake.display())).await.unwrap());
+    assert!(probe(lake.to_str().unwrap(), &[]).await.unwrap());
+    assert!(probe(&format!("file://{}", lake.display()), &[]).await.unwrap());
     assert_eq!(count(&lake), 1);
 }
 
@@ -34,11 +34,11 @@ async fn a_bad_place_is_refused() {
     std::fs::write(folder.path().join("file"), "x").unwrap();
     std::fs::create_dir(folder.path().join("100%")).unwrap();
     for (name, says) in [("file", "directory"), ("file/below", "directory"), ("100%", "% in it")] {
-        let error = probe(folder.path().join(name).to_str().unwrap()).await.unwrap_err();
+        let error = probe(folder.path().join(name).to_str().unwrap(), &[]).await.unwrap_err();
         assert!(error.to_string().contains(says), "{name}: {error}");
     }
-    let error = probe("s3://bucket/lake").await.unwrap_err();
-    assert!(error.to_string().contains("not supported yet"), "{error}");
+    let error = probe("ftp://bucket/lake", &[]).await.unwrap_err();
+    assert!(error.to_string().contains("s3://"), "{error}");
     assert_eq!(count(folder.path()), 2);
 }
 

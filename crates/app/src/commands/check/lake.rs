@@ -8,19 +8,20 @@ use freshet_core::DestinationError;
 use super::finding::Finding;
 use super::{Subject, bounded};
 use crate::exit::Exit;
+use crate::lake::Address;
 
 /// The probe of this section.
 pub(super) async fn probe(subject: Arc<Subject>) -> Vec<Finding> {
     vec![bounded("lake", lake(&subject.lake)).await]
 }
 
-async fn lake(place: &str) -> Finding {
+async fn lake(address: &Address) -> Finding {
     let begun = Instant::now();
-    match freshet_destinations::delta::probe(place).await {
+    match freshet_destinations::delta::probe(address.place(), address.storage()).await {
         Ok(existed) => {
             let yet = if existed { "" } else { " (made when needed)" };
             let took_ms = begun.elapsed().as_millis();
-            Finding::good("lake", format!("{place}{yet}: put, put of a taken name refused, read, list, delete ({took_ms} ms)"))
+            Finding::good("lake", format!("{address}{yet}: put, put of a taken name refused, read, list, delete ({took_ms} ms)"))
         }
         Err(error) => refused(&error),
     }

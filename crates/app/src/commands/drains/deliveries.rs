@@ -35,7 +35,7 @@ pub(super) async fn ask(global: &Global, settings: &Settings, silent_after: Dura
     }
     let now = SystemClock.now();
     let words = |error: anyhow::Error| error.to_string().lines().next().unwrap_or_default().to_owned();
-    let lake = lake::existing(global, settings).map_err(words)?;
+    let lake = lake::existing(global, settings).await.map_err(words)?;
     let back = i64::try_from(silent_after.max(ASKED_BACK).as_micros()).unwrap_or(i64::MAX);
     // Whole days: it is the column by which files are laid out.
     let since = Micros(now.0.saturating_sub(back)).days();

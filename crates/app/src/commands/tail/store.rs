@@ -18,7 +18,7 @@ use tracing::warn;
 
 use crate::config::Settings;
 use crate::daemon::{loader, open_spool};
-use crate::lake;
+use crate::lake::{self, Address};
 
 /// How long a line is remembered. Heroku keeps the last 1,500 for a week.
 const REMEMBERED: Duration = Duration::from_secs(8 * 24 * 3600);
@@ -47,7 +47,7 @@ impl Store {
     ///
     /// # Errors
     /// Another process follows this app with this data directory, or the disk or the lake refuses.
-    pub(super) async fn open(settings: &Settings, place: &str, data_dir: &Path, app: &str) -> anyhow::Result<Self> {
+    pub(super) async fn open(settings: &Settings, place: &Address, data_dir: &Path, app: &str) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut settings = settings.clone();
         settings.dedupe_window = settings.dedupe_window.max(REMEMBERED);

@@ -1,0 +1,140 @@
+//! The stores behind the URLs, each with what its own tools take from the environment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use freshet_core::{DestinationError, Secret};
+use hdfs_native_object_store::HdfsObjectStoreBuilder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::client::SpawnedReqwestConnector;
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::{ClientConfigKey, ObjectStore, RetryConfig};
+use tokio::runtime::Handle;
+use url::Url;
+
+use super::aws_profile::{self, ProfileCredentials};
+
+/// Schemes of URLs that a lake can be at.
+pub(super) const SCHEMES: [&str; 9] = ["s3", "s3a", "abfss", "abfs", "az", "azure", "adl", "gs", "hdfs"];
+
+/// Time after which a request that keeps failing is given up; whoever asked tries again with fresh knowledge.
+const RETRY_WITHIN: Duration = Duration::from_secs(60);
+
+/// Times that a request is sent again before it is given up.
+const RETRIES: usize = 6;
+
+/// The store at `url`, reached with `options`, and the environment where they say nothing.
+pub(super) fn store(url: &Url, options: &[(String, Secret)]) -> Result<Arc<dyn ObjectStore>, DestinationError> {
+    match url.scheme() {
+        "s3" | "s3a" => s3(url, options),
+        "gs" => gcs(url, options),
+        "hdfs" => hdfs(url, options),
+        _ => azure(url, options),
+    }
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_WITHIN, ..RetryConfig::default() }
+}
+
+/// Connections belong to the runtime that lives as long as the program, whoever asks: files are encoded in short-lived ones.
+fn connector() -> Option<SpawnedReqwestConnector> {
+    Handle::try_current().ok().map(SpawnedReqwestConnector::new)
+}
+
+fn s3(url: &Url, options: &[(String, Secret)]) -> Result<Arc<dyn ObjectStore>, DestinationError> {
+    let wanted = aws_profile::wanted(options);
+    let mut builder = AmazonS3Builder::from_env().with_url(url.as_str()).with_retry(retries());
+    if let Some(connector) = connector() {
+        builder = builder.with_http_connector(connector);
+    }
+    for (name, value) in options.iter().filter(|(name, _)| name != aws_profile::OPTION) {
+        let key: AmazonS3ConfigKey =
+            name.parse().map_err(|_| unknown(url, name, "region, endpoint, access_key_id, secret_access_key, profile"))?;
+        builder = builder.with_config(key, value.reveal());
+    }
+    let value_of = |builder: &AmazonS3Builder, key| builder.get_config_value(&key).filter(|value| !value.is_empty());
+    let has_keys = [AmazonS3ConfigKey::AccessKeyId, AmazonS3ConfigKey::WebIdentityTokenFile, AmazonS3ConfigKey::SkipSignature]
+        .into_iter()
+        .any(|key| value_of(&builder, key).is_some());
+    if let Some(profile) = wanted.profile(has_keys) {
+        let profile = profile.map_err(|problem| refused(url, &problem))?;
+        if value_of(&builder, AmazonS3ConfigKey::Region).is_none()
+            && let Some(region) = profile.region()
+        {
+            builder = builder.with_region(region);
+        }
+        if !has_keys || wanted.is_named() {
+            builder = builder.with_credentials(Arc::new(ProfileCredentials::new(profile)));
+        }
+    }
+    if let Some(endpoint) = value_of(&builder, AmazonS3ConfigKey::Endpoint).or_else(|| value_of(&builder, AmazonS3ConfigKey::S3Endpoint))
+        && endpoint.starts_with("http://")
+    {
+        builder = builder.with_allow_http(true);
+    }
+    builder.build().map(|store| Arc::new(store) as Arc<dyn ObjectStore>).map_err(|error| refused(url, &error.to_string()))
+}
+
+fn azure(url: &Url, options: &[(String, Secret)]) -> Result<Arc<dyn ObjectStore>, DestinationError> {
+    let mut builder = MicrosoftAzureBuilder::from_env().with_url(url.as_str()).with_retry(retries());
+    if let Some(connector) = connector() {
+        builder = builder.with_http_connector(connector);
+    }
+    for (name, value) in options {
+        let key: AzureConfigKey =
+            name.parse().map_err(|_| unknown(url, name, "account_name, access_key, sas_token, client_id, client_secret, tenant_id"))?;
+        builder = builder.with_config(key, value.reveal());
+    }
+    let is_plain = builder.get_config_value(&AzureConfigKey::Endpoint).is_some_and(|endpoint| endpoint.starts_with("http://"));
+    if is_plain {
+        builder = builder.with_allow_http(true);
+    }
+    builder.build().map(|store| Arc::new(store) as Arc<dyn ObjectStore>).map_err(|error| refused(url, &error.to_string()))
+}
+
+fn gcs(url: &Url, options: &[(String, Secret)]) -> Result<Arc<dyn ObjectStore>, DestinationError> {
+    let mut builder = GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).with_retry(retries());
+    if let Some(connector) = connector() {
+        builder = builder.with_http_connector(connector);
+    }
+    let mut set = |key: GoogleConfigKey, value: &str| builder = std::mem::take(&mut builder).with_config(key, value);
+    // A platform without files has the key itself where others have its path.
+    for name in ["GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CREDENTIALS"] {
+        if let Ok(key) = std::env::var(name)
+            && key.trim_start().starts_with('{')
+        {
+            set(GoogleConfigKey::ServiceAccountKey, &key);
+        }
+    }
+    for (name, value) in options {
+        let key: GoogleConfigKey = name.parse().map_err(|_| unknown(url, name, "service_account_key, service_account_path"))?;
+        set(key, value.reveal());
+    }
+    let is_plain = builder.get_config_value(&GoogleConfigKey::BaseUrl).is_some_and(|base| base.starts_with("http://"));
+    if is_plain {
+        builder = builder.with_config(GoogleConfigKey::Client(ClientConfigKey::AllowHttp), "true");
+    }
+    builder.build().map(|store| Arc::new(store) as Arc<dyn ObjectStore>).map_err(|error| refused(url, &error.to_string()))
+}
+
+/// Options are those of Hadoop's own configuration, such as `dfs.ha.namenodes.NAME`; the files in `$HADOOP_CONF_DIR` count too.
+fn hdfs(url: &Url, options: &[(String, Secret)]) -> Result<Arc<dyn ObjectStore>, DestinationError> {
+    let mut of_node = url.clone();
+    of_node.set_path("");
+    let config = options.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned()));
+    let mut builder = HdfsObjectStoreBuilder::new().with_url(of_node.as_str()).with_config(config);
+    if let Ok(runtime) = Handle::try_current() {
+        builder = builder.with_io_runtime(runtime);
+    }
+    builder.build().map(|store| Arc::new(store) as Arc<dyn ObjectStore>).map_err(|error| refused(url, &error.to_string()))
+}
+
+fn unknown(url: &Url, name: &str, known: &str) -> DestinationError {
+    refused(url, &format!("the storage option `{name}` is not known for {}://; the usual ones are {known}", url.scheme()))
+}
+
+fn refused(url: &Url, why: &str) -> DestinationError {
+    super::refused(url.as_str(), why)
+}

@@ -1,0 +1,165 @@
+//! Object stores on this machine: real servers and simulators, started by the test that needs them and stopped with it.
+//!
+//! `scripts/setup` installs them below the cache folder, which `FRESHET_CACHE` names; a test says so when one is absent.
+
+#![allow(dead_code, reason = "each test binary uses what it needs")]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+/// Time that a server may take to listen.
+const UP_WITHIN: Duration = Duration::from_secs(60);
+
+/// The account that Azurite has, and its key, both public.
+const AZURE_ACCOUNT: &str = "devstoreaccount1";
+const AZURE_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// A service account of Google's that needs no token.
+const NO_KEY: &str = r#"{"client_email":"","private_key":"","private_key_id":"","disable_oauth":true}"#;
+
+/// A server with an empty bucket, until dropped.
+pub(crate) struct Rig {
+    server: Option<Child>,
+    port: u16,
+    /// The bucket's URL, without a slash at its end.
+    bucket: &'static str,
+    /// What a program's environment must say to reach it.
+    pub(crate) environment: Vec<(&'static str, String)>,
+    lakes: AtomicU32,
+}
+
+impl Rig {
+    /// Amazon S3, by moto.
+    pub(crate) fn s3() -> Option<Self> {
+        let python = installed("stores/bin/python3")?;
+        let mut rig = Self::start(Command::new(python).arg(script("s3.py")), "s3://lake");
+        rig.environment = vec![
+            ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", rig.port)),
+            ("AWS_ACCESS_KEY_ID", "key-of-the-test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "secret-of-the-test".to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+        ];
+        assert!(rig.ask("PUT /lake", &[]).starts_with("HTTP/1.1 200"), "no bucket");
+        Some(rig)
+    }
+
+    /// Google Cloud Storage, by a simulator of our own.
+    pub(crate) fn gcs() -> Option<Self> {
+        let mut rig = Self::start(Command::new("python3").arg(script("gcs.py")), "gs://lake");
+        rig.environment = vec![
+            ("GOOGLE_BASE_URL", format!("http://127.0.0.1:{}", rig.port)),
+            // A key that asks for no token, in place of a file with one.
+            ("GOOGLE_SERVICE_ACCOUNT_KEY", NO_KEY.to_owned()),
+        ];
+        Some(rig)
+    }
+
+    /// Azure's blobs, by Azurite.
+    pub(crate) fn azure() -> Option<Self> {
+        let azurite = installed("azurite/node_modules/azurite/dist/src/blob/main.js")?;
+        let port = free_port();
+        let arguments = ["--blobHost", "127.0.0.1", "--inMemoryPersistence", "--skipApiVersionCheck", "--silent", "--blobPort"];
+        let mut rig = Self::start_on(port, Command::new("node").arg(azurite).args(arguments), "az://lake");
+        rig.environment = vec![
+            ("AZURITE_BLOB_STORAGE_URL", format!("http://127.0.0.1:{port}")),
+            ("AZURE_STORAGE_USE_EMULATOR", "true".to_owned()),
+            ("AZURE_STORAGE_ACCOUNT_NAME", AZURE_ACCOUNT.to_owned()),
+            ("AZURE_STORAGE_ACCOUNT_KEY", AZURE_KEY.to_owned()),
+        ];
+        let (date, version) = ("Mon, 23 Nov 2026 12:00:00 GMT", "2021-12-02");
+        let signed = format!(
+            "PUT\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:{date}\nx-ms-version:{version}\n/{AZURE_ACCOUNT}/{AZURE_ACCOUNT}/lake\nrestype:container"
+        );
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &BASE64_STANDARD.decode(AZURE_KEY).unwrap());
+        let signature = BASE64_STANDARD.encode(ring::hmac::sign(&key, signed.as_bytes()));
+        let headers = [
+            format!("x-ms-date: {date}"),
+            format!("x-ms-version: {version}"),
+            format!("Authorization: SharedKey {AZURE_ACCOUNT}:{signature}"),
+        ];
+        let answer = rig.ask(&format!("PUT /{AZURE_ACCOUNT}/lake?restype=container"), &headers);
+        assert!(answer.starts_with("HTTP/1.1 201"), "no container: {answer}");
+        Some(rig)
+    }
+
+    /// A bucket that the environment of this process says how to reach.
+    pub(crate) fn of_environment(bucket: &'static str) -> Self {
+        Self { server: None, port: 0, bucket, environment: Vec::new(), lakes: AtomicU32::new(0) }
+    }
+
+    /// The URL of a lake that nobody has used yet.
+    pub(crate) fn fresh_lake(&self) -> String {
+        format!("{}/tests/lake-{}", self.bucket, self.lakes.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The storage options that say what the environment would.
+    pub(crate) fn options(&self) -> Vec<(String, freshet_core::Secret)> {
+        let option = |(name, value): &(&str, String)| (name.to_lowercase(), freshet_core::Secret::new(value.clone()));
+        self.environment.iter().map(option).collect()
+    }
+
+    /// From now on every `nth` PUT is carried out and answered as if it had not been.
+    pub(crate) fn lose_answers(&self, nth: u32) {
+        assert!(self.ask(&format!("GET /_lose?{nth}"), &[]).starts_with("HTTP/1.1 200"));
+    }
+
+    fn start(command: &mut Command, bucket: &'static str) -> Self {
+        Self::start_on(free_port(), command, bucket)
+    }
+
+    fn start_on(port: u16, command: &mut Command, bucket: &'static str) -> Self {
+        let server = command.arg(port.to_string()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let rig = Self { server: Some(server), port, bucket, environment: Vec::new(), lakes: AtomicU32::new(0) };
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(begun.elapsed() < UP_WITHIN, "the server for {bucket} does not listen");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        rig
+    }
+
+    fn ask(&self, what: &str, headers: &[String]) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+        write!(stream, "{what} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Length: 0\r\nConnection: close\r\n{headers}\r\n", self.port)
+            .unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if let Some(server) = &mut self.server {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+}
+
+/// What `scripts/setup` installed at `path`.
+fn installed(path: &str) -> Option<PathBuf> {
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/freshet"));
+    let found =
+        std::env::var_os("FRESHET_CACHE").map(PathBuf::from).or_else(home).map(|cache| cache.join(path)).filter(|file| file.exists());
+    if found.is_none() {
+        eprintln!("skipped: {path} is not in the cache folder; scripts/setup installs it");
+    }
+    found
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../destinations/tests/rigs").join(name)
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

@@ -8,26 +8,35 @@
 //!
 //! Several processes may append to one lake at once. Merging small files, cleaning the log and vacuuming take a lease per table.
 
+mod change;
 mod commit;
 mod compact;
 mod describe;
 mod durable;
 mod encode;
+mod erase;
+mod expire;
 mod failure;
+mod history;
 mod lake;
 mod lease;
 mod log;
 mod objects;
 mod prepare;
 mod probe;
+mod restore;
 mod split;
 mod vacuum;
 
 pub use compact::{Compaction, CompactionOptions};
 pub use describe::{ColumnInfo, TableInfo};
 pub use durable::DurableStore;
+pub use erase::{Erasure, RowFilter};
+pub use expire::{EXPIRE_AFTER_MIN, ExpireOptions, Expired};
+pub use history::Version;
 pub use lake::{Lake, LakeOptions, LogUpkeep};
 pub use lease::Leased;
 pub use objects::MERGE_BYTES_MAX;
+pub use restore::{RestoreOptions, Restored};
 pub use probe::{probe, probe_store};
 pub use vacuum::{RETENTION_MIN, Vacuum, VacuumOptions};

@@ -13,6 +13,8 @@ mod maintenance;
 mod objects;
 mod probe;
 mod refusals;
+mod removal;
+mod storm;
 
 use std::fs::File;
 use std::sync::Arc;

@@ -37,6 +37,6 @@ pub use history::Version;
 pub use lake::{Lake, LakeOptions, LogUpkeep};
 pub use lease::Leased;
 pub use objects::MERGE_BYTES_MAX;
-pub use restore::{RestoreOptions, Restored};
 pub use probe::{probe, probe_store};
+pub use restore::{RestoreOptions, Restored};
 pub use vacuum::{RETENTION_MIN, Vacuum, VacuumOptions};

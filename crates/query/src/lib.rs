@@ -166,6 +166,6 @@ impl Answer {
 /// The error without the names of the stages it went through.
 pub(crate) fn plain(error: &DataFusionError) -> String {
     let text = error.find_root().to_string();
-    let stages = ["Error during planning: ", "Schema error: ", "SQL error: ", "Execution error: ", "Arrow error: "];
+    let stages = ["Error during planning: ", "External error: ", "Schema error: ", "SQL error: ", "Execution error: ", "Arrow error: "];
     stages.iter().fold(text.as_str(), |text, stage| text.strip_prefix(stage).unwrap_or(text)).to_owned()
 }

@@ -177,7 +177,9 @@ mod tests {
     fn conditions_look_at_columns_of_one_row() {
         let columns = |sql: &str| Condition::parse(sql).map(|condition| condition.columns().map(str::to_owned).collect::<Vec<_>>());
         assert_eq!(columns("FWD LIKE 'x' AND \"App\" IS NULL OR extra['k'] = 'v'").unwrap(), ["App", "extra", "fwd"]);
-        for wrong in ["", "true", "1 = 1", "fwd = 'a' fwd", "fwd IN (SELECT fwd FROM logs)", "logs.fwd = 'a'", "fwd =", "fwd = 'a'; DROP TABLE x"] {
+        for wrong in
+            ["", "true", "1 = 1", "fwd = 'a' fwd", "fwd IN (SELECT fwd FROM logs)", "logs.fwd = 'a'", "fwd =", "fwd = 'a'; DROP TABLE x"]
+        {
             assert!(columns(wrong).is_err(), "{wrong}");
         }
     }

@@ -343,9 +343,9 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
             "`segment_bytes` must be at most a quarter of `max_bytes`: room is freed a segment at a time".to_owned(),
         );
     }
-    let maintain_window = values.optional("maintenance.window").and_then(|text| {
-        Window::parse(&text).map_err(|why| refuse("maintenance.window", format!("`window` {why}"))).ok()
-    });
+    let maintain_window = values
+        .optional("maintenance.window")
+        .and_then(|text| Window::parse(&text).map_err(|why| refuse("maintenance.window", format!("`window` {why}"))).ok());
     Settings {
         heroku,
         lake,

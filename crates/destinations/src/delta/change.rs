@@ -59,7 +59,8 @@ impl Lake {
             let Some(open) = self.refresh(name, &mut slot).await? else { return Ok(None) };
             let failed = |error: DeltaTableError| failure(format!("read the log of table {name}"), error);
             if let Some(before) = first_seen
-                && let Some(version) = log::version_of(open.table.object_store().as_ref(), id, before + 1, open.version()).await.map_err(failed)?
+                && let Some(version) =
+                    log::version_of(open.table.object_store().as_ref(), id, before + 1, open.version()).await.map_err(failed)?
             {
                 // An attempt that looked like a failure had landed.
                 self.settle(name).await?;

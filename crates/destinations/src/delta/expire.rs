@@ -212,5 +212,6 @@ impl RowFilter for OlderThan {
 }
 
 fn moment_text(at: Micros) -> String {
-    arrow_array::temporal_conversions::timestamp_us_to_datetime(at.0).map_or_else(|| at.0.to_string(), |at| at.format("%Y-%m-%d %H:%M:%S").to_string())
+    arrow_array::temporal_conversions::timestamp_us_to_datetime(at.0)
+        .map_or_else(|| at.0.to_string(), |at| at.format("%Y-%m-%d %H:%M:%S").to_string())
 }

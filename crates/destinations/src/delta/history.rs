@@ -150,8 +150,10 @@ fn told(entry: &str, version: u64) -> DeltaResult<Version> {
     let facts = &info[FACTS_KEY];
     found.at = info["timestamp"].as_i64().map(|millis| Micros(millis.saturating_mul(1000)));
     found.operation = text(&info["operation"]).unwrap_or(found.operation);
-    found.parameters = info["operationParameters"].as_object().filter(|keys| !keys.is_empty()).and_then(|keys| serde_json::to_string(keys).ok());
-    found.engine = if facts.is_object() { Some("freshet".to_owned()) } else { text(&info["engineInfo"]).or_else(|| text(&info["clientVersion"])) };
+    found.parameters =
+        info["operationParameters"].as_object().filter(|keys| !keys.is_empty()).and_then(|keys| serde_json::to_string(keys).ok());
+    found.engine =
+        if facts.is_object() { Some("freshet".to_owned()) } else { text(&info["engineInfo"]).or_else(|| text(&info["clientVersion"])) };
     found.user = text(&info["userName"]).or_else(|| text(&info["userId"]));
     found.load_id = text(&facts["load_id"]);
     let fact = ["rows", "compacted_rows", "erased_rows", "expired_rows"].iter().find_map(|key| facts[*key].as_u64());

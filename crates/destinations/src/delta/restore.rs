@@ -120,7 +120,9 @@ fn difference(name: &str, current: &DeltaTable, target: &DeltaTable, version: u6
         return refused(format!("table {name} was made anew after version {version}, which is of another table"));
     }
     let schema = now.schema();
-    if let Some(field) = then.schema().fields().find(|field| schema.field(field.name()).is_none_or(|now| now.data_type() != field.data_type())) {
+    if let Some(field) =
+        then.schema().fields().find(|field| schema.field(field.name()).is_none_or(|now| now.data_type() != field.data_type()))
+    {
         return refused(format!("column {} of version {version} of table {name} is another one now, or gone", field.name()));
     }
     let (active, wanted) = (files_of(current).map_err(failed)?, files_of(target).map_err(failed)?);
@@ -179,8 +181,11 @@ async fn all_present(
             }
         }
     });
-    let asked: Vec<(String, bool)> =
-        asked.buffer_unordered(HEADS_AT_ONCE).try_collect().await.map_err(|error| failure(format!("look for files of table {name}"), error))?;
+    let asked: Vec<(String, bool)> = asked
+        .buffer_unordered(HEADS_AT_ONCE)
+        .try_collect()
+        .await
+        .map_err(|error| failure(format!("look for files of table {name}"), error))?;
     let missing = asked.iter().filter(|(_, is_there)| !is_there).count();
     if missing > 0 {
         let problem = format!(

@@ -34,8 +34,11 @@ pub(super) async fn erase(printer: Printer, lake: &Lake, args: &EraseArgs) -> an
     let condition = Condition::parse(&args.condition).map_err(helpful)?;
     let (tables, skipped) = with_columns(lake, args, &condition).await?;
     if args.vacuum && !args.what.dry_run {
-        printer.note(&format!("All replaced files of {} are deleted at once, those of earlier merges and expiries too.", tables.join(", ")));
-        printer.note("Older versions of these tables can then not be read or restored any more, and readers that are at work on one may fail.");
+        printer
+            .note(&format!("All replaced files of {} are deleted at once, those of earlier merges and expiries too.", tables.join(", ")));
+        printer.note(
+            "Older versions of these tables can then not be read or restored any more, and readers that are at work on one may fail.",
+        );
         consent(args.yes)?;
     }
     let (mut done, mut exit) = (Vec::new(), Exit::Ok);

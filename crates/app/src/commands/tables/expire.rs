@@ -65,8 +65,7 @@ fn report(printer: Printer, done: &[(String, Expired)], dry_run: bool) -> anyhow
     if changed.is_empty() {
         return printer.line(&format!("nothing is old enough in {}", counted(done.len() as u64, "table")));
     }
-    let columns =
-        [left("table"), left("days"), right("files"), right("size"), right("rows"), right("files rewritten"), right("version")];
+    let columns = [left("table"), left("days"), right("files"), right("size"), right("rows"), right("files rewritten"), right("version")];
     printer.table(
         &columns,
         changed.iter().map(|(table, report)| {

@@ -17,16 +17,8 @@ pub(super) async fn history(printer: Printer, lake: &Lake, name: &str, limit: us
         }
         return Ok(Exit::Ok);
     }
-    let columns = [
-        right("version"),
-        left("when"),
-        left("operation"),
-        left("who"),
-        right("rows"),
-        right("files"),
-        right("size"),
-        left("load id"),
-    ];
+    let columns =
+        [right("version"), left("when"), left("operation"), left("who"), right("rows"), right("files"), right("size"), left("load id")];
     let row = |version: &Version| {
         let who = [version.user.as_deref(), version.engine.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(", ");
         vec![

@@ -200,21 +200,12 @@ async fn tables_as_they_were() {
     let test = Test::new();
     test.commit(&LINES, &[(1, Some(20_000), 10)]).await;
     test.commit(&LINES, &[(2, Some(20_000), 20), (3, None, 30)]).await;
-    let versions = test.lake.versions("lines", 9).await.unwrap().unwrap();
     let count = async |sql: &str| test.numbers(sql).await[0];
     assert_eq!(count("SELECT count(*) FROM lines VERSION AS OF 1").await, 1);
     assert_eq!(count("SELECT count(*) FROM lines version as of 2 AS l WHERE l.number > 1").await, 2);
     assert_eq!(count("SELECT new.number - old.number FROM lines new, Lines VERSION AS OF 1 old WHERE new.number = 3").await, 2);
     assert_eq!(count("SELECT count(*) FROM lines VERSION AS OF 0 WHERE lines.text = 'lines VERSION AS OF 1'").await, 0);
-    let last = versions[0].at.unwrap().0 + 1_000_000;
-    let last = format!("to_timestamp_micros({last})");
-    let text = test.ask(&format!("SELECT CAST({last} AS VARCHAR)")).await.unwrap()[0]
-        .column(0)
-        .as_string_view_opt()
-        .map(|text| text.value(0).to_owned());
-    if let Some(text) = text {
-        assert_eq!(count(&format!("SELECT count(*) FROM lines TIMESTAMP AS OF '{text}'")).await, 3);
-    }
+    assert_eq!(count("SELECT count(*) FROM lines TIMESTAMP AS OF '2200-01-01 00:00:00'").await, 3);
     for (sql, says) in [
         ("SELECT 1 FROM lines VERSION AS OF 9", "no version 9"),
         ("SELECT 1 FROM lines TIMESTAMP AS OF '1999-01-01'", "does not go back"),

@@ -236,7 +236,7 @@ async fn read(directory: &FsPath) -> std::result::Result<Tables, String> {
     let lake = Lake::open(place, LakeOptions::default()).map_err(|error| error.to_string())?;
     let mut tables = BTreeMap::new();
     for table in freshet_tables::TABLES {
-        let at_once = VacuumOptions { retention: std::time::Duration::ZERO, force: true, dry_run: false };
+        let at_once = VacuumOptions { retention: std::time::Duration::ZERO, full: true, force: true, dry_run: false };
         lake.vacuum(table.name, &at_once).await.map_err(|error| error.to_string())?;
         let Some(loaded) = lake.load(table.name).await.map_err(|error| error.to_string())? else { continue };
         let snapshot = loaded.snapshot().map_err(|error| error.to_string())?;

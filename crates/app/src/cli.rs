@@ -1,6 +1,7 @@
 //! The command line: verbs and flags, nothing of what they do.
 
 mod drains;
+mod tables;
 mod tail;
 mod webhooks;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::sync::Months;
 pub(crate) use drains::{DrainsChangeArgs, DrainsVerb};
+pub(crate) use tables::{EraseArgs, MaintainArgs, RestoreArgs, TablesVerb};
 pub(crate) use tail::TailArgs;
 pub(crate) use webhooks::{AddWebhooksArgs, WebhookTarget, WebhooksVerb};
 
@@ -291,42 +293,6 @@ pub(crate) struct QueryArgs {
     /// Rows shown at most in the text form; 0 shows all
     #[arg(long, value_name = "ROWS", default_value_t = 100)]
     pub(crate) limit: usize,
-}
-
-/// Verbs of `tables`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum TablesVerb {
-    /// Rows, files, bytes and last commit of each table
-    List,
-    /// Columns of one table and what they mean
-    Describe {
-        /// The table
-        table: String,
-    },
-    /// Merge small files
-    Optimize(MaintainArgs),
-    /// Delete files that no version of a table needs any more
-    Vacuum {
-        /// What to look after, and whether to do it.
-        #[command(flatten)]
-        what: MaintainArgs,
-        /// Files that left the table longer ago than this are deleted
-        #[arg(long, value_name = "TIME", default_value = "7d")]
-        retention: String,
-        /// Take a retention below an hour: only when nothing else uses the lake
-        #[arg(long)]
-        force: bool,
-    },
-}
-
-/// Flags of the maintenance verbs.
-#[derive(Args, Debug)]
-pub(crate) struct MaintainArgs {
-    /// The tables; all of them without a name
-    pub(crate) tables: Vec<String>,
-    /// Show what would be done
-    #[arg(long)]
-    pub(crate) dry_run: bool,
 }
 
 /// Flags of `sync`.

@@ -14,6 +14,7 @@ mod lake;
 mod logging;
 mod output;
 mod progress;
+mod retention;
 mod signals;
 mod sync;
 mod web;

@@ -15,6 +15,12 @@ pub(crate) fn rfc3339(time: Micros) -> String {
     timestamp(time).map_or_else(|| time.to_string(), |time| time.to_string())
 }
 
+/// `2026-11-20`, from days since 1970-01-01.
+#[must_use]
+pub(crate) fn date(days: i32) -> String {
+    people(Micros(i64::from(days) * Micros::PER_DAY)).chars().take_while(|c| *c != ' ').collect()
+}
+
 fn timestamp(time: Micros) -> Option<Timestamp> {
     Timestamp::from_microsecond(time.0).ok()
 }

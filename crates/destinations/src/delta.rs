@@ -9,12 +9,16 @@
 //! Several processes may append to one lake at once. Merging small files, cleaning the log and vacuuming take a lease per table where
 //! the lake is a folder; elsewhere two may do so at once, and the work of one is thrown away.
 
+mod change;
 mod commit;
 mod compact;
 mod describe;
 mod durable;
 mod encode;
+mod erase;
+mod expire;
 mod failure;
+mod history;
 mod lake;
 mod lease;
 mod log;
@@ -22,15 +26,20 @@ mod objects;
 mod place;
 mod prepare;
 mod probe;
+mod restore;
 mod split;
 mod vacuum;
 
 pub use compact::{Compaction, CompactionOptions};
 pub use describe::{ColumnInfo, TableInfo};
 pub use durable::DurableStore;
+pub use erase::{Erasure, RowFilter};
+pub use expire::{EXPIRE_AFTER_MIN, ExpireOptions, Expired};
+pub use history::Version;
 pub use lake::{Lake, LakeOptions, LogUpkeep};
 pub use lease::Leased;
 pub use objects::MERGE_BYTES_MAX;
 pub use place::{Place, StorageOptions, check_location};
 pub use probe::{probe, probe_store};
+pub use restore::{RestoreOptions, Restored};
 pub use vacuum::{RETENTION_MIN, Vacuum, VacuumOptions};

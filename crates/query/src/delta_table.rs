@@ -112,15 +112,20 @@ impl FilesOfTable {
 
     /// The files that may have rows for which all of `filters` are true.
     fn files(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<PartitionedFile>> {
-        let all = || self.files.iter().map(|file| file.file.clone()).collect();
+        let may_match = self.may_match(state, filters)?;
+        Ok(self.files.iter().zip(may_match).filter(|(_, may_match)| *may_match).map(|(file, _)| file.file.clone()).collect())
+    }
+
+    /// For each file, in the order of the log's data, whether it may have such rows.
+    pub(crate) fn may_match(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<bool>> {
+        let all = || vec![true; self.files.len()];
         let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(all()) };
         let filter = state.create_physical_expr(filter, &DFSchema::try_from(Arc::clone(&self.schema))?)?;
         let predicate = PruningPredicateBuilder::new().with_file_schema(Arc::clone(&self.schema)).try_build(filter)?;
         if predicate.always_true() {
             return Ok(all());
         }
-        let may_match = predicate.prune(&Told::new(self))?;
-        Ok(self.files.iter().zip(may_match).filter(|(_, may_match)| *may_match).map(|(file, _)| file.file.clone()).collect())
+        predicate.prune(&Told::new(self))
     }
 
     /// Where a column of the table's order is in the layout.

@@ -11,6 +11,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use freshet_destinations::delta::Lake;
 
 use crate::delta_table::FilesOfTable;
+use crate::versions::{AsOf, as_of, bare};
 
 /// Opens a table when a statement first names it: a lake has more tables than a statement, and opening reads the log.
 pub(crate) struct LakeSchema {
@@ -56,7 +57,16 @@ impl SchemaProvider for LakeSchema {
         if !self.table_exist(name) {
             return Ok(None);
         }
-        let Some(table) = self.lake.load(name).await.map_err(|error| DataFusionError::External(Box::new(error)))? else { return Ok(None) };
+        let (name, version) = as_of(name).map_err(DataFusionError::Plan)?.map_or((name, None), |(name, version)| (name, Some(version)));
+        let opened = match version {
+            None => self.lake.load(name).await,
+            Some(AsOf::Version(version)) => self.lake.load_at(name, version).await.map(Some),
+            Some(AsOf::Moment(moment)) => match self.lake.version_at(name, moment).await {
+                Ok(version) => self.lake.load_at(name, version).await.map(Some),
+                Err(error) => Err(error),
+            },
+        };
+        let Some(table) = opened.map_err(|error| DataFusionError::External(Box::new(error)))? else { return Ok(None) };
         // Each table's files are reached below a name of their own, so that their paths are those in the log.
         let place = ObjectStoreUrl::parse(format!("table://{name}"))?;
         self.runtime.register_object_store(place.as_ref(), table.object_store());
@@ -64,6 +74,6 @@ impl SchemaProvider for LakeSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.names.iter().any(|known| known == name) || self.view(name).is_some()
+        self.names.iter().any(|known| known == bare(name)) || self.view(name).is_some()
     }
 }

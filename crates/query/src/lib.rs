@@ -5,6 +5,8 @@
 
 mod delta_table;
 mod lake_schema;
+mod predicate;
+mod versions;
 mod views;
 
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use freshet_destinations::delta::Lake;
 use futures::StreamExt;
 
 use lake_schema::LakeSchema;
+pub use predicate::{Condition, Predicate};
 use views::VIEWS;
 
 /// Catalog and schema that a bare table name is looked up in.
@@ -87,6 +90,7 @@ impl Engine {
     /// # Errors
     /// See [`QueryError`].
     pub async fn query(&self, sql: &str) -> Result<Answer, QueryError> {
+        let sql = &versions::quoted(sql);
         self.plan_views(sql).await?;
         let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let frame = match self.context.sql_with_options(sql, reads_only).await {
@@ -123,7 +127,7 @@ impl Engine {
         let unknown = text.strip_prefix("table '").and_then(|rest| rest.split_once("' not found"));
         match unknown {
             Some((path, _)) => {
-                let name = path.rsplit('.').next().unwrap_or(path).to_owned();
+                let name = versions::bare(path).rsplit('.').next().unwrap_or(path).to_owned();
                 QueryError::NoTable { name, tables: self.tables.clone() }
             }
             None => QueryError::Statement(text),
@@ -160,8 +164,8 @@ impl Answer {
 }
 
 /// The error without the names of the stages it went through.
-fn plain(error: &DataFusionError) -> String {
+pub(crate) fn plain(error: &DataFusionError) -> String {
     let text = error.find_root().to_string();
-    let stages = ["Error during planning: ", "Schema error: ", "SQL error: ", "Execution error: ", "Arrow error: "];
+    let stages = ["Error during planning: ", "External error: ", "Schema error: ", "SQL error: ", "Execution error: ", "Arrow error: "];
     stages.iter().fold(text.as_str(), |text, stage| text.strip_prefix(stage).unwrap_or(text)).to_owned()
 }

@@ -9,8 +9,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use freshet_core::{ColumnDef, ColumnType, Destination, LoadId, Package, ShardId, Span, TableDef, TableKind};
-use freshet_destinations::delta::{Lake, LakeOptions};
-use freshet_query::{Engine, QueryError};
+use freshet_destinations::delta::{Lake, LakeOptions, RowFilter};
+use freshet_query::{Condition, Engine, QueryError};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -192,5 +192,75 @@ async fn what_cannot_be_read_is_refused_with_what_to_do() {
         let error = test.ask("SELECT * FROM foreign").await.unwrap_err().to_string();
         assert!(words.iter().all(|word| error.contains(word)) && error.contains("foreign"), "{error}");
         assert_eq!(test.numbers("SELECT count(*) FROM lines").await, [1], "other tables are not disturbed");
+    }
+}
+
+#[tokio::test]
+async fn tables_as_they_were() {
+    let test = Test::new();
+    test.commit(&LINES, &[(1, Some(20_000), 10)]).await;
+    test.commit(&LINES, &[(2, Some(20_000), 20), (3, None, 30)]).await;
+    let count = async |sql: &str| test.numbers(sql).await[0];
+    assert_eq!(count("SELECT count(*) FROM lines VERSION AS OF 1").await, 1);
+    assert_eq!(count("SELECT count(*) FROM lines version as of 2 AS l WHERE l.number > 1").await, 2);
+    assert_eq!(count("SELECT new.number - old.number FROM lines new, Lines VERSION AS OF 1 old WHERE new.number = 3").await, 2);
+    assert_eq!(count("SELECT count(*) FROM lines VERSION AS OF 0 WHERE lines.text = 'lines VERSION AS OF 1'").await, 0);
+    assert_eq!(count("SELECT count(*) FROM lines TIMESTAMP AS OF '2200-01-01 00:00:00'").await, 3);
+    for (sql, says) in [
+        ("SELECT 1 FROM lines VERSION AS OF 9", "no version 9"),
+        ("SELECT 1 FROM lines TIMESTAMP AS OF '1999-01-01'", "does not go back"),
+        ("SELECT 1 FROM lines TIMESTAMP AS OF 'yesterday'", "wants a time"),
+        ("SELECT 1 FROM line VERSION AS OF 1", "no table line"),
+    ] {
+        let error = test.ask(sql).await.unwrap_err().to_string();
+        assert!(error.contains(says), "{sql}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn conditions_name_the_rows_that_sql_names() {
+    let rows: Vec<Row> =
+        (0..40).map(|number| (number, (number % 4 < 3).then_some(20_000 + number as i32 % 4), number * 1_000_001)).collect();
+    for condition in [
+        "text LIKE 'line 1%'",
+        "number >= 10 AND number < 12 OR text = 'line 3'",
+        "date = '2024-10-05'",
+        "date IS NULL",
+        "NOT (date = DATE '2024-10-05')",
+        "ts > '1970-01-01T00:00:10Z' AND length(text) = 7",
+        "added = 'x'",
+        "number = 1000",
+        "\"number\" % 2 = 0",
+        "number IN (1, 5, 39)",
+    ] {
+        let test = Test::new();
+        for part in rows.chunks(7) {
+            test.commit(&WIDER, part).await;
+        }
+        // What is not true stays, also when it is not known.
+        let kept = format!("SELECT number FROM lines WHERE ({condition}) IS NOT TRUE ORDER BY number");
+        let expected = test.numbers(&kept).await;
+        let table = test.lake.load("lines").await.unwrap().unwrap();
+        let predicate = Condition::parse(condition).unwrap().of("lines", &table).unwrap();
+        let erased = test.lake.erase_unleased("lines", &predicate, false).await.unwrap();
+        assert_eq!(test.numbers("SELECT number FROM lines ORDER BY number").await, expected, "{condition}");
+        assert_eq!(usize::try_from(erased.rows).unwrap(), rows.len() - expected.len(), "{condition}");
+        assert!(!predicate.shape().contains("line") && !predicate.shape().contains("2024"), "{}", predicate.shape());
+    }
+}
+
+#[tokio::test]
+async fn conditions_that_do_not_fit_are_refused() {
+    let test = Test::new();
+    test.commit(&LINES, &[(1, Some(20_000), 10)]).await;
+    let table = test.lake.load("lines").await.unwrap().unwrap();
+    for (condition, says) in [
+        ("added = 'x'", "no column added"),
+        ("number + 1", "no condition"),
+        ("number > random()", "another answer each time"),
+        ("number = nothing(1)", "nothing"),
+    ] {
+        let error = Condition::parse(condition).unwrap().of("lines", &table).err().unwrap().to_string();
+        assert!(error.contains(says), "{condition}: {error}");
     }
 }

@@ -1,5 +1,12 @@
 //! `freshet tables`: what the lake holds, and looking after it.
 
+mod erase;
+mod expire;
+mod history;
+mod restore;
+
+use std::io::{IsTerminal as _, Write as _};
+
 use anyhow::Context as _;
 use freshet_core::Micros;
 use freshet_destinations::delta::{CompactionOptions, Lake, Leased, TableInfo, VacuumOptions};
@@ -22,11 +29,15 @@ pub(crate) async fn run(global: &Global, settings: &Settings, verb: &TablesVerb)
     match verb {
         TablesVerb::List => list(printer, &lake).await,
         TablesVerb::Describe { table } => describe(printer, &lake, table).await,
+        TablesVerb::History { table, limit } => history::history(printer, &lake, table, *limit).await,
+        TablesVerb::Expire { what, older_than } => expire::expire(printer, settings, &lake, what, older_than.as_deref()).await,
+        TablesVerb::Erase(args) => erase::erase(printer, &lake, args).await,
+        TablesVerb::Restore(args) => restore::restore(printer, &lake, args).await,
         TablesVerb::Optimize(what) => optimize(printer, settings, &lake, what).await,
         TablesVerb::Vacuum { what, retention, force } => {
             let retention =
                 duration(retention).ok_or_else(|| Failure::error(Exit::Failed, "--retention wants a time span such as 7d or 36h"))?;
-            vacuum(printer, &lake, what, &VacuumOptions { retention, force: *force, dry_run: what.dry_run }).await
+            vacuum(printer, &lake, what, &VacuumOptions { retention, full: true, force: *force, dry_run: what.dry_run }).await
         }
     }
 }
@@ -69,10 +80,7 @@ async fn list(printer: Printer, lake: &Lake) -> anyhow::Result<Exit> {
 }
 
 async fn describe(printer: Printer, lake: &Lake, name: &str) -> anyhow::Result<Exit> {
-    let Some(table) = lake.describe(name).await? else {
-        let tables = lake.tables().await?.join(", ");
-        return Err(Failure::error(Exit::Failed, format!("the lake has no table {name}\n  tables: {tables}")));
-    };
+    let Some(table) = lake.describe(name).await? else { return Err(no_table(lake, name).await?) };
     if !printer.is_text() {
         return printer.json(&as_json(&table)).map(|()| Exit::Ok);
     }
@@ -108,6 +116,39 @@ fn as_json(table: &TableInfo) -> serde_json::Value {
     })
 }
 
+/// There is no such table, but others.
+async fn no_table(lake: &Lake, name: &str) -> anyhow::Result<anyhow::Error> {
+    let tables = lake.tables().await?.join(", ");
+    Ok(Failure::error(Exit::Failed, format!("the lake has no table {name}\n  tables: {tables}")))
+}
+
+/// Asks whether to do what has just been said, where there is somebody to ask.
+///
+/// # Errors
+/// The answer is no, or there is nobody.
+fn consent(yes: bool) -> anyhow::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    let (stdin, mut stderr) = (std::io::stdin(), std::io::stderr());
+    if !(stdin.is_terminal() && stderr.is_terminal()) {
+        return Err(Failure::error(Exit::Usage, "nothing was done: there is no terminal to ask on; say --yes, or --dry-run to only look"));
+    }
+    let _ = write!(stderr, "do it? [y/N] ");
+    let mut answer = String::new();
+    std::io::BufRead::read_line(&mut stdin.lock(), &mut answer).context("the answer cannot be read")?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::error(Exit::Failed, "nothing was done")),
+    }
+}
+
+/// Another process maintains the table.
+fn held(printer: Printer, name: &str) -> Exit {
+    printer.note(&format!("{name}: another process is at it, nothing done; try again when it has finished"));
+    Exit::TryAgain
+}
+
 /// The tables that were named, or all.
 async fn chosen(lake: &Lake, what: &MaintainArgs) -> anyhow::Result<Vec<String>> {
     let known = lake.tables().await?;
@@ -135,10 +176,7 @@ async fn optimize(printer: Printer, settings: &Settings, lake: &Lake, what: &Mai
                 }
                 done.push((name, report));
             }
-            Leased::Held => {
-                printer.note(&format!("{name}: another process is at it, nothing done"));
-                exit = Exit::TryAgain;
-            }
+            Leased::Held => exit = held(printer, &name),
         }
     }
     if !printer.is_text() {
@@ -191,10 +229,7 @@ async fn vacuum(printer: Printer, lake: &Lake, what: &MaintainArgs, options: &Va
     for name in chosen(lake, what).await? {
         match lake.vacuum(&name, options).await? {
             Leased::Done(report) => done.push((name, report)),
-            Leased::Held => {
-                printer.note(&format!("{name}: another process is at it, nothing done"));
-                exit = Exit::TryAgain;
-            }
+            Leased::Held => exit = held(printer, &name),
         }
     }
     if !printer.is_text() {

@@ -151,6 +151,19 @@ pub(super) static KEYS: &[Key] = &[
     key("maintenance.min_files", Kind::Count, "8", "Small files that a past day must have before they are merged."),
     key("maintenance.target_bytes", Kind::Bytes, "128MiB", "Size that merged files aim at."),
     key(
+        "maintenance.window",
+        Kind::Text,
+        "",
+        "When `freshet run` merges files of past days, takes away rows older than the retention and vacuums: a part of the day and a time zone, such as `01:00-05:00 Europe/Berlin` (without a zone it is UTC). Without this, at any time. Check-points are written and today's smallest files are merged at any time.",
+    ),
+    key(
+        "retention.default",
+        Kind::Text,
+        "keep",
+        "How long rows are kept: a time span of at least `1d`, such as `90d`, or `keep` for ever. `freshet run` takes away older ones once a day, whole days (UTC) at a time; their files are deleted 7 days later. Tables of objects of the Platform API have no such end.",
+    ),
+    key("retention.*", Kind::Text, "", "The same for one table, such as `logs = \"90d\"`."),
+    key(
         "schedule.default",
         Kind::Text,
         "every 15m",
@@ -175,10 +188,11 @@ pub(crate) fn reference() -> String {
             let _ = write!(page, "\n## [{}]\n\n| key | value | default | meaning |\n|---|---|---|---|\n", table.replace('*', "NAME"));
         }
         let default = if key.default.is_empty() { "none".to_owned() } else { format!("`{}`", key.default) };
-        let name = match name {
-            "*" if table == "schedule" => "STREAM",
-            "*" => "OPTION",
-            name => name,
+        let name = match (table, name) {
+            ("retention", "*") => "TABLE",
+            ("schedule", "*") => "STREAM",
+            (_, "*") => "OPTION",
+            (_, name) => name,
         };
         let _ = writeln!(page, "| `{name}` | {} | {default} | {} |", key.kind.example(), key.about);
     }

@@ -1,6 +1,7 @@
 //! Valid settings: every value checked, nothing touched yet.
 
 mod heroku;
+mod retention;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,9 +17,11 @@ use super::cadence::Cadence;
 use super::keys::KEYS;
 use super::raw::{Entry, Problem, matches, read};
 use super::units;
+use super::window::Window;
 use crate::exit::{Exit, Failure};
 
 pub(crate) use heroku::{HerokuSettings, NoToken};
+pub(crate) use retention::RetentionSettings;
 
 /// Everything that can be set, with defaults filled in.
 #[derive(Clone, Debug)]
@@ -65,6 +68,10 @@ pub(crate) struct Settings {
     pub(crate) maintain_files_min: usize,
     /// Size merged files aim at.
     pub(crate) maintain_bytes_target: u64,
+    /// When maintenance may be heavy; always without one.
+    pub(crate) maintain_window: Option<Window>,
+    /// How long rows are kept.
+    pub(crate) retention: RetentionSettings,
     /// Deadline of the shutdown.
     pub(crate) stop_within: Duration,
     /// When streams of the Platform API are read.
@@ -360,6 +367,9 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
             "`segment_bytes` must be at most a quarter of `max_bytes`: room is freed a segment at a time".to_owned(),
         );
     }
+    let maintain_window = values
+        .optional("maintenance.window")
+        .and_then(|text| Window::parse(&text).map_err(|why| refuse("maintenance.window", format!("`window` {why}"))).ok());
     Settings {
         heroku,
         lake,
@@ -383,6 +393,8 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
         maintain_every: values.duration("maintenance.every"),
         maintain_files_min: values.count("maintenance.min_files"),
         maintain_bytes_target: values.bytes("maintenance.target_bytes"),
+        maintain_window,
+        retention: RetentionSettings::of_values(values, problems),
         stop_within: values.duration("run.stop_within"),
         schedule: schedule(values, problems),
     }

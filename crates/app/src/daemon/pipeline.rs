@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{info, warn};
 
-use super::maintenance::maintain;
+use super::maintenance::{Upkeep, maintain};
 use super::pages::pages;
 use super::schedule::Schedule;
 use super::{Live, Report};
@@ -73,7 +73,7 @@ impl Pipeline {
         let (end, ending) = watch::channel(false);
         let loading = tokio::spawn(async move { loader.run(ending).await });
         let mut helpers = vec![
-            tokio::spawn(maintain(Arc::clone(&lake), compaction(settings), settings.maintain_every)),
+            tokio::spawn(maintain(Arc::clone(&lake), upkeep(settings), Arc::clone(&clock))),
             tokio::spawn(tell_of_closures(spool, clock)),
             tokio::spawn(live.clone().report(data_dir.to_owned())),
         ];
@@ -224,13 +224,14 @@ fn schedule(settings: &Settings, lake: Arc<Lake>, data_dir: &Path, hints: Due) -
     Ok(Some(Schedule { api, lake, data_dir, apps, settings, hints, lateness }))
 }
 
-fn compaction(settings: &Settings) -> CompactionOptions {
-    CompactionOptions {
+fn upkeep(settings: &Settings) -> Upkeep {
+    let compaction = CompactionOptions {
         closed_files_min: settings.maintain_files_min,
         target_bytes: settings.maintain_bytes_target,
         small_bytes: settings.maintain_bytes_target / 2,
         ..CompactionOptions::default()
-    }
+    };
+    Upkeep { compaction, every: settings.maintain_every, window: settings.maintain_window.clone(), retention: settings.retention.clone() }
 }
 
 async fn when_set(mut flag: watch::Receiver<bool>) {

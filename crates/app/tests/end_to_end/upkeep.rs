@@ -1,5 +1,7 @@
 //! Merging small files and deleting old ones.
 
+use std::path::Path;
+
 use crate::freshet::Place;
 use crate::keys::{assert_each_once, keyed_lines, keys_in};
 
@@ -50,4 +52,41 @@ fn tables_that_are_not_there_are_said_so() {
         assert!(ended.stderr.contains("the lake has no table log\n") && ended.stderr.contains("router_requests"), "{ended:#?}");
     }
     assert_eq!(place.run("tables vacuum --retention soon", &[]).code, Some(1));
+}
+
+fn rows_of(place: &Place, table: &str) -> i64 {
+    place.query(&format!("SELECT count(*) AS n FROM {table}"))[0]["n"].as_i64().unwrap()
+}
+
+#[test]
+fn rows_are_erased_expire_and_come_back_and_nothing_is_loaded_again() {
+    let place = Place::new();
+    let (first, second) = (place.file("a.log", keyed_lines(1, 1, 200)), place.file("b.log", keyed_lines(2, 50_000, 200)));
+    place.import(&[&first]);
+    place.import(&[&second]);
+    let all = rows_of(&place, "logs");
+    let condition = Path::new("message LIKE '%7%'");
+    let foretold = place.json("tables erase logs --dry-run", &[Path::new("--where"), condition]);
+    assert!(foretold[0]["rows"].as_i64() > Some(0), "{foretold}");
+    assert_eq!(rows_of(&place, "logs"), all, "a dry run changes nothing");
+    place.ok("tables erase logs --where", &[condition]);
+    let left = rows_of(&place, "logs");
+    assert!(left < all && place.query("SELECT count(*) AS n FROM logs WHERE message LIKE '%7%'")[0]["n"] == 0);
+    assert_eq!(rows_of(&place, "logs VERSION AS OF 2"), all);
+    place.import(&[&first, &second]);
+    assert_eq!(rows_of(&place, "logs"), left, "what was erased is not loaded again");
+
+    let hasty = place.run("tables restore logs --version 1 --undo-erase", &[]);
+    assert_eq!(hasty.code, Some(2), "{hasty:#?}");
+    assert!(hasty.stderr.contains("does not come again by itself"), "{hasty:#?}");
+    assert_eq!(place.run("tables restore logs --version 1 --yes", &[]).code, Some(1), "rows that were erased would come back");
+    place.ok("tables restore logs --version 3 --yes", &[]);
+    assert_eq!(rows_of(&place, "logs"), left);
+
+    place.ok("tables expire --older-than 1d", &[]);
+    place.import(&[&first, &second]);
+    let history = place.run("tables history logs --output json", &[]);
+    let versions: Vec<serde_json::Value> = history.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(versions.iter().any(|version| version["operation"] == "DELETE" && !version.to_string().contains("%7%")), "{versions:?}");
+    assert!(versions.iter().any(|version| version["load_id"].is_string() && version["rows"] == 200), "{versions:?}");
 }

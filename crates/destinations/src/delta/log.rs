@@ -21,7 +21,7 @@ use uuid::Uuid;
 pub(super) const FACTS_KEY: &str = "freshet";
 
 /// Log entries read at once.
-const READS_AHEAD: usize = 16;
+pub(super) const READS_AHEAD: usize = 16;
 
 /// The last `txn` version of every application id, as of one version of a table.
 ///
@@ -93,13 +93,13 @@ impl Positions {
 }
 
 /// The text of the log entry that made `version`.
-async fn read_entry(store: &dyn ObjectStore, version: u64) -> DeltaResult<String> {
+pub(super) async fn read_entry(store: &dyn ObjectStore, version: u64) -> DeltaResult<String> {
     let bytes = store.get(&commit_uri_from_version(Some(version))).await?.bytes().await?;
     String::from_utf8(bytes.into()).map_err(|error| DeltaTableError::Generic(format!("version {version} of the log is not UTF-8: {error}")))
 }
 
 /// The bodies of the actions called `name` in a log entry.
-fn actions<'a>(entry: &'a str, name: &'a str) -> impl Iterator<Item = DeltaResult<Value>> + 'a {
+pub(super) fn actions<'a>(entry: &'a str, name: &'a str) -> impl Iterator<Item = DeltaResult<Value>> + 'a {
     let quoted = format!("\"{name}\"");
     // Most lines are long `add`s: look before parsing.
     entry.lines().filter(move |line| line.contains(&quoted)).filter_map(move |line| match serde_json::from_str::<Value>(line) {
@@ -176,8 +176,19 @@ pub(super) async fn has_entry(store: &dyn ObjectStore, version: u64) -> DeltaRes
     }
 }
 
+/// The version that `attempt` made, if it is among those from `first` to `last`.
+pub(super) async fn version_of(store: &dyn ObjectStore, attempt: Uuid, first: u64, last: u64) -> DeltaResult<Option<u64>> {
+    let attempt = attempt.to_string();
+    for version in first..=last {
+        if read_entry(store, version).await?.contains(&attempt) {
+            return Ok(Some(version));
+        }
+    }
+    Ok(None)
+}
+
 /// The first version at or after `first` whose entry is still there.
-async fn oldest_entry(store: &dyn ObjectStore, first: u64) -> DeltaResult<Option<u64>> {
+pub(super) async fn oldest_entry(store: &dyn ObjectStore, first: u64) -> DeltaResult<Option<u64>> {
     // An entry that is there answers without a listing, which is the case on every call but the first.
     if first > 0 && has_entry(store, first).await.unwrap_or_default() {
         return Ok(Some(first));

@@ -165,7 +165,7 @@ pub(super) fn sql_type(data_type: &DataType) -> String {
 }
 
 /// Refuses a table whose rules we would break by appending, and says which and what would help.
-fn check_writable(table: &str, state: &DeltaTableState) -> Result<(), DestinationError> {
+pub(super) fn check_writable(table: &str, state: &DeltaTableState) -> Result<(), DestinationError> {
     let mut problems: Vec<String> = Vec::new();
     match PROTOCOL.can_write_to(state) {
         Ok(()) => {}

@@ -30,6 +30,9 @@ const DEPTH_MAX: u32 = 4;
 pub struct VacuumOptions {
     /// How long a file stays after the table ceased to need it. Seven days by default.
     pub retention: Duration,
+    /// Whether to look for files that the log does not know, too: those of commits that never landed, and beginnings of files. Otherwise
+    /// only files go that left the table by an entry of its log, for which nothing has to be listed.
+    pub full: bool,
     /// Whether to take a retention below [`RETENTION_MIN`]. Only when nothing else uses the table.
     pub force: bool,
     /// Whether to only say what would go.
@@ -38,7 +41,7 @@ pub struct VacuumOptions {
 
 impl Default for VacuumOptions {
     fn default() -> Self {
-        Self { retention: Duration::from_secs(7 * 24 * 3600), force: false, dry_run: false }
+        Self { retention: Duration::from_secs(7 * 24 * 3600), full: true, force: false, dry_run: false }
     }
 }
 
@@ -61,7 +64,7 @@ impl Lake {
     /// [`DestinationError::Refused`] for a retention that could remove what is being written; else when files cannot be
     /// listed or removed, and calling again is harmless.
     pub async fn vacuum(&self, name: &str, options: &VacuumOptions) -> Result<Leased<Vacuum>, DestinationError> {
-        if options.retention < RETENTION_MIN && !options.force {
+        if options.full && options.retention < RETENTION_MIN && !options.force {
             return Err(DestinationError::Refused {
                 problem: format!(
                     "a retention of {} s could remove files that are being written; take at least {} s, or force it when nothing else uses table {name}",
@@ -74,7 +77,7 @@ impl Lake {
         let Some(table) = self.load(name).await? else { return Ok(Leased::Done(Vacuum::default())) };
         let mut vacuum = self.vacuum_files(table, options).await.map_err(|error| failure(format!("vacuum table {name}"), error))?;
         // A beginning on an object store is no file: its own rules remove it.
-        if let Some(root) = self.place().local() {
+        if let Some(root) = self.place().local().filter(|_| options.full) {
             let (root, now, options) = (root.join(name), self.options.clock.now().0, options.clone());
             let cutoff_us = now.saturating_sub(i64::try_from(options.retention.as_micros()).unwrap_or(i64::MAX));
             let swept = tokio::task::spawn_blocking(move || sweep(&root, cutoff_us, options.dry_run, DEPTH_MAX)).await;
@@ -86,10 +89,11 @@ impl Lake {
     async fn vacuum_files(&self, table: DeltaTable, options: &VacuumOptions) -> DeltaResult<Vacuum> {
         let retention = TimeDelta::from_std(options.retention).unwrap_or(TimeDelta::MAX);
         let clock: Arc<dyn DeltaClock> = Arc::new(Millis(Arc::clone(&self.options.clock)));
+        let mode = || if options.full { VacuumMode::Full } else { VacuumMode::Lite };
         let vacuum = |table: DeltaTable, dry_run: bool| {
             table
                 .vacuum()
-                .with_mode(VacuumMode::Full)
+                .with_mode(mode())
                 .with_retention_period(retention)
                 .with_enforce_retention_duration(false)
                 .with_clock(Arc::clone(&clock))

@@ -165,7 +165,7 @@ async fn many_commits_under_faults(seed: u64) {
         _ => Fault::None,
     });
     let everything = CompactionOptions { all: true, ..CompactionOptions::default() };
-    let at_once = VacuumOptions { retention: Duration::ZERO, force: true, dry_run: false };
+    let at_once = VacuumOptions { retention: Duration::ZERO, full: true, force: true, dry_run: false };
     let mut errors = 0;
     for at in 0..COMMITS {
         let package = package(&EVENTS, at * 10..at * 10 + 10, &[("a", at.unsigned_abs(), at.unsigned_abs() + 1)]);

@@ -37,8 +37,12 @@ pub fn log_is_sound(table: &Path) {
         assert!(all(entry, "metaData").count() <= 1, "version {version}");
         let ids: Vec<&str> = all(entry, "txn").map(|txn| txn["appId"].as_str().unwrap()).collect();
         assert_eq!(ids.len(), ids.iter().collect::<HashSet<_>>().len(), "version {version}: an application id twice");
-        // What merges objects has read the table, and its rows are others.
-        let is_merge = all(entry, "commitInfo").next().unwrap()["operation"] == "MERGE";
+        // Whoever merges objects, or takes rows away or brings them back, has read the table, and its rows are others.
+        let operation = &all(entry, "commitInfo").next().unwrap()["operation"];
+        let is_merge = ["MERGE", "DELETE", "RESTORE"].iter().any(|other| operation == other);
+        if operation == "DELETE" || operation == "RESTORE" {
+            assert_eq!(all(entry, "txn").count(), 0, "version {version} moves a checkpoint");
+        }
         for remove in all(entry, "remove") {
             let path = remove["path"].as_str().unwrap();
             assert!(active.remove(path), "version {version} removes {path}, which was not there");

@@ -13,10 +13,12 @@ mod maintenance;
 mod objects;
 mod probe;
 mod refusals;
+mod removal;
 mod requests;
 #[path = "../rigs/mod.rs"]
 mod rigs;
 mod stores;
+mod storm;
 
 use std::fs::File;
 use std::path::Path;

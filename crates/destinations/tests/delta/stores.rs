@@ -86,7 +86,7 @@ async fn whole_suite(rig: &Rig) {
     let lake = StoreLake::fresh(rig);
     writers_and_mergers(&lake, &|| lake.other()).await;
     lake.assert_sound(&EVENTS).await;
-    let at_once = VacuumOptions { retention: std::time::Duration::ZERO, force: true, dry_run: false };
+    let at_once = VacuumOptions { retention: std::time::Duration::ZERO, force: true, dry_run: false, ..VacuumOptions::default() };
     assert!(matches!(lake.lake.vacuum(EVENTS.name, &at_once).await.unwrap(), freshet_destinations::delta::Leased::Done(v) if v.files > 0));
     lake.assert_sound(&EVENTS).await;
 

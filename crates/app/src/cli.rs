@@ -1,5 +1,6 @@
 //! The command line: verbs and flags, nothing of what they do.
 
+mod databricks;
 mod drains;
 mod tail;
 mod webhooks;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::sync::Months;
+pub(crate) use databricks::{AssetsArgs, DatabricksVerb};
 pub(crate) use drains::{DrainsChangeArgs, DrainsVerb};
 pub(crate) use tail::TailArgs;
 pub(crate) use webhooks::{AddWebhooksArgs, WebhookTarget, WebhooksVerb};
@@ -106,6 +108,9 @@ pub(crate) enum Verb {
     Drains(DrainsVerb),
     /// Answer SQL over the tables of the lake
     Query(QueryArgs),
+    /// Use the tables on Databricks
+    #[command(subcommand)]
+    Databricks(DatabricksVerb),
     /// List, describe and look after the tables
     #[command(subcommand)]
     Tables(TablesVerb),

@@ -37,9 +37,9 @@ windows AS (
         sum(past.failed_requests) AS failed_requests_30d
     FROM days
     INNER JOIN days AS past
-        ON past.app IS NOT DISTINCT FROM days.app
+        ON past.date <= days.date
         AND past.date > days.date - INTERVAL '30' DAY
-        AND past.date <= days.date
+        AND (past.app IS NOT DISTINCT FROM days.app)
     GROUP BY days.app, days.date, days.requests, days.failed_requests
 )
 SELECT

@@ -67,7 +67,9 @@ fn show(printer: Printer, args: &AssetsArgs, plan: &Plan) -> anyhow::Result<()> 
     let written = plan.files.iter().filter(|file| file.state != State::Same).count() as u64;
     let place = args.directory.display();
     if args.dry_run {
-        return printer.line(&format!("{} would be written to {place}.", counted(written, "file")));
+        let refused = !plan.changed().is_empty() && !args.force;
+        let would = if refused { "Nothing".to_owned() } else { counted(written, "file") };
+        return printer.line(&format!("{would} would be written to {place}."));
     }
     printer.line(&printer.painted(Paint::Green, &format!("Wrote {} to {place}.", counted(written, "file"))))?;
     printer.line("\nNext, with the Databricks CLI:\n")?;

@@ -37,11 +37,11 @@ commits AS (
 sizes AS (
     SELECT
         app_name,
-        "type" AS process_type,
+        type AS process_type,
         coalesce(dyno_size_name, size) AS dyno_size,
         valid_from AS began,
         valid_to AS ended,
-        row_number() OVER (PARTITION BY app_id, "type" ORDER BY valid_from) = 1 AS is_first
+        row_number() OVER (PARTITION BY app_id, type ORDER BY valid_from) = 1 AS is_first
     FROM formation_history
 )
 SELECT

@@ -1,5 +1,6 @@
 //! The command line: verbs and flags, nothing of what they do.
 
+mod databricks;
 mod drains;
 mod tables;
 mod tail;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::sync::Months;
+pub(crate) use databricks::{AssetsArgs, DatabricksVerb};
 pub(crate) use drains::{DrainsChangeArgs, DrainsVerb};
 pub(crate) use tables::{EraseArgs, MaintainArgs, RestoreArgs, TablesVerb};
 pub(crate) use tail::TailArgs;
@@ -108,6 +110,9 @@ pub(crate) enum Verb {
     Drains(DrainsVerb),
     /// Answer SQL over the tables of the lake
     Query(QueryArgs),
+    /// Use the tables on Databricks
+    #[command(subcommand)]
+    Databricks(DatabricksVerb),
     /// List, describe and look after the tables
     #[command(subcommand)]
     Tables(TablesVerb),

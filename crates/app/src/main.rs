@@ -103,6 +103,7 @@ async fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Init(args) => return commands::init::run(&cli.global, args).await,
         Verb::Check(args) => return commands::check::run(&cli.global, args).await,
         Verb::FakeHeroku(args) => return commands::fake_heroku::run(&cli.global, args).await,
+        Verb::Databricks(verb) => return commands::databricks::run(&cli.global, verb),
         _ => {}
     }
     let settings = config::load(cli.global.config.as_deref())?;
@@ -120,6 +121,12 @@ async fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Loads(args) => commands::loads::run(&cli.global, &settings, args).await,
         Verb::Rejects(verb) => commands::rejects::run(&cli.global, &settings, verb).await,
         Verb::Status => commands::status::run(&cli.global, &settings).await,
-        Verb::Demo(_) | Verb::Init(_) | Verb::Check(_) | Verb::FakeHeroku(_) | Verb::Schema | Verb::Completions { .. } => Ok(Exit::Ok),
+        Verb::Demo(_)
+        | Verb::Init(_)
+        | Verb::Check(_)
+        | Verb::FakeHeroku(_)
+        | Verb::Databricks(_)
+        | Verb::Schema
+        | Verb::Completions { .. } => Ok(Exit::Ok),
     }
 }

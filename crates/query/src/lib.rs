@@ -24,7 +24,6 @@ use futures::StreamExt;
 
 use lake_schema::LakeSchema;
 pub use predicate::{Condition, Predicate};
-use views::VIEWS;
 
 /// Catalog and schema that a bare table name is looked up in.
 const CATALOG: &str = "freshet";
@@ -104,8 +103,7 @@ impl Engine {
 
     /// Plans the views that `sql` may name. The tables behind them are opened only then.
     async fn plan_views(&self, sql: &str) -> Result<(), QueryError> {
-        let sql = sql.to_ascii_lowercase();
-        for view in VIEWS.iter().filter(|view| sql.contains(view.name) && !self.schema.table_exist(view.name)) {
+        for view in views::named_in(sql).into_iter().filter(|view| !self.schema.table_exist(view.name)) {
             let frame = self.context.sql(view.query()).await.map_err(|error| self.explain(&error))?;
             self.schema.add_view(view.name, frame.into_view());
         }

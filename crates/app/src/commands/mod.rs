@@ -1,6 +1,7 @@
 //! One file per verb.
 
 pub(crate) mod check;
+pub(crate) mod databricks;
 pub(crate) mod drains;
 pub(crate) mod drift;
 pub(crate) mod fake_heroku;

@@ -89,6 +89,11 @@ impl Place {
         self.local.as_ref().map(|local| local.root.as_path())
     }
 
+    /// Whether a writer that dies leaves a beginning of a file behind that lists show.
+    pub(super) fn has_unfinished_files(&self) -> bool {
+        self.url.scheme() == "hdfs"
+    }
+
     /// The store, which addresses objects from the root of the file system or of the bucket.
     pub(super) fn store(&self) -> &Arc<dyn ObjectStore> {
         &self.store

@@ -5,11 +5,12 @@ use std::path::Path as FsPath;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta};
 use deltalake_core::operations::vacuum::{Clock as DeltaClock, VacuumMode};
 use deltalake_core::{DeltaResult, DeltaTable};
 use freshet_core::{Clock, DestinationError};
-use object_store::ObjectStoreExt;
+use futures::TryStreamExt;
+use object_store::{ObjectMeta, ObjectStoreExt};
 use object_store::path::Path;
 
 use super::durable::is_staging_name;
@@ -82,8 +83,29 @@ impl Lake {
             let cutoff_us = now.saturating_sub(i64::try_from(options.retention.as_micros()).unwrap_or(i64::MAX));
             let swept = tokio::task::spawn_blocking(move || sweep(&root, cutoff_us, options.dry_run, DEPTH_MAX)).await;
             vacuum.unfinished_files = swept.unwrap_or_default();
+        } else if options.full && self.place().has_unfinished_files() {
+            let swept = self.sweep_store(name, options).await;
+            vacuum.unfinished_files = swept.map_err(|error| failure(format!("vacuum table {name}"), error))?;
         }
         Ok(Leased::Done(vacuum))
+    }
+
+    /// As [`sweep`], on a store that has folders.
+    async fn sweep_store(&self, name: &str, options: &VacuumOptions) -> object_store::Result<u64> {
+        let (store, folder) = (self.place().store(), self.place().folder().clone().join(name));
+        let retention = TimeDelta::from_std(options.retention).unwrap_or(TimeDelta::MAX);
+        let files: Vec<ObjectMeta> = store.list(Some(&folder)).try_collect().await?;
+        let now = DateTime::from_timestamp_micros(self.options.clock.now().0).unwrap_or_default();
+        let mut removed = 0;
+        for file in files {
+            if file.location.filename().is_some_and(is_temporary_name) && now - file.last_modified > retention {
+                if !options.dry_run {
+                    store.delete(&file.location).await?;
+                }
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 
     async fn vacuum_files(&self, table: DeltaTable, options: &VacuumOptions) -> DeltaResult<Vacuum> {
@@ -128,6 +150,12 @@ impl DeltaClock for Millis {
     fn current_timestamp_millis(&self) -> i64 {
         self.0.now().0 / 1000
     }
+}
+
+/// Whether `name` is that of a file on its way to HDFS, or left behind: `.NAME.tmp.NUMBER`.
+fn is_temporary_name(name: &str) -> bool {
+    let parts = name.strip_prefix('.').and_then(|name| name.rsplit_once(".tmp."));
+    parts.is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Removes beginnings of files that were last touched before `cutoff_us`. What cannot be removed stays for the next time.

@@ -150,6 +150,24 @@ async fn a_lake_on_azure() {
     whole_suite(&rig).await;
 }
 
+/// Its servers take the time of a minute: full tier only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lake_on_hdfs() {
+    if std::env::var_os("FRESHET_FULL").is_none() {
+        eprintln!("skipped: FRESHET_FULL=1 is not set");
+        return;
+    }
+    let Some(rig) = Rig::hdfs() else { return };
+    // The data node joins a moment after the name node listens.
+    let url = rig.fresh_lake();
+    let begun = std::time::Instant::now();
+    while let Err(error) = probe(&url, &[]).await {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{error}");
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+    whole_suite(&rig).await;
+}
+
 #[tokio::test]
 async fn what_a_store_says_no_to_is_told_in_words() {
     let Some(rig) = Rig::s3() else { return };

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use tempfile::TempDir;
 
 /// Time that a server may take to listen.
 const UP_WITHIN: Duration = Duration::from_secs(60);
@@ -26,10 +27,12 @@ const NO_KEY: &str = r#"{"client_email":"","private_key":"","private_key_id":"",
 
 /// A server with an empty bucket, until dropped.
 pub(crate) struct Rig {
-    server: Option<Child>,
+    servers: Vec<Child>,
+    /// What a server keeps on disk.
+    _folder: Option<TempDir>,
     port: u16,
     /// The bucket's URL, without a slash at its end.
-    bucket: &'static str,
+    bucket: String,
     /// What a program's environment must say to reach it.
     pub(crate) environment: Vec<(&'static str, String)>,
     lakes: AtomicU32,
@@ -89,9 +92,57 @@ impl Rig {
         Some(rig)
     }
 
+    /// HDFS: a name node and a data node, of the full tier.
+    pub(crate) fn hdfs() -> Option<Self> {
+        let jars = installed("hdfs/jars")?;
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        // They serve pages from here.
+        for pages in ["hdfs", "datanode", "static"] {
+            std::fs::create_dir_all(path("webapps").join(pages)).unwrap();
+        }
+        let port = free_port();
+        let settings = |settings: &[(&str, String)]| {
+            let property = |(name, value): &(&str, String)| format!("<property><name>{name}</name><value>{value}</value></property>");
+            format!("<configuration>{}</configuration>", settings.iter().map(property).collect::<String>())
+        };
+        let here = || "127.0.0.1:0".to_owned();
+        std::fs::write(path("core-site.xml"), settings(&[("fs.defaultFS", format!("hdfs://127.0.0.1:{port}"))])).unwrap();
+        let hdfs = [
+            ("dfs.namenode.name.dir", path("names").display().to_string()),
+            ("dfs.datanode.data.dir", path("data").display().to_string()),
+            ("dfs.replication", "1".to_owned()),
+            ("dfs.permissions.enabled", "false".to_owned()),
+            ("dfs.namenode.safemode.extension", "0".to_owned()),
+            ("dfs.namenode.http-address", here()),
+            ("dfs.datanode.address", here()),
+            ("dfs.datanode.http.address", here()),
+            ("dfs.datanode.ipc.address", here()),
+        ];
+        std::fs::write(path("hdfs-site.xml"), settings(&hdfs)).unwrap();
+        let node = |class: &str| {
+            let mut java = Command::new("java");
+            for module in ["java.lang", "java.util", "java.io", "java.nio", "java.net", "sun.nio.ch"] {
+                java.args(["--add-opens", &format!("java.base/{module}=ALL-UNNAMED")]);
+            }
+            java.args(["-Xmx256m", "-cp", &format!("{}:{}/*", folder.path().display(), jars.display())]);
+            java.arg(format!("org.apache.hadoop.hdfs.server.{class}"));
+            java.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            java
+        };
+        assert!(node("namenode.NameNode").args(["-format", "-force"]).status().unwrap().success(), "no name node");
+        let names = node("namenode.NameNode").spawn().unwrap();
+        let data = node("datanode.DataNode").spawn().unwrap();
+        let bucket = format!("hdfs://127.0.0.1:{port}");
+        let rig =
+            Self { servers: vec![names, data], port, bucket, environment: Vec::new(), lakes: AtomicU32::new(0), _folder: Some(folder) };
+        rig.wait_until_it_listens();
+        Some(rig)
+    }
+
     /// A bucket that the environment of this process says how to reach.
     pub(crate) fn of_environment(bucket: &'static str) -> Self {
-        Self { server: None, port: 0, bucket, environment: Vec::new(), lakes: AtomicU32::new(0) }
+        Self { servers: Vec::new(), _folder: None, port: 0, bucket: bucket.to_owned(), environment: Vec::new(), lakes: AtomicU32::new(0) }
     }
 
     /// The URL of a lake that nobody has used yet.
@@ -116,13 +167,18 @@ impl Rig {
 
     fn start_on(port: u16, command: &mut Command, bucket: &'static str) -> Self {
         let server = command.arg(port.to_string()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let rig = Self { server: Some(server), port, bucket, environment: Vec::new(), lakes: AtomicU32::new(0) };
+        let rig =
+            Self { servers: vec![server], _folder: None, port, bucket: bucket.to_owned(), environment: Vec::new(), lakes: AtomicU32::new(0) };
+        rig.wait_until_it_listens();
+        rig
+    }
+
+    fn wait_until_it_listens(&self) {
         let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(begun.elapsed() < UP_WITHIN, "the server for {bucket} does not listen");
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(begun.elapsed() < UP_WITHIN, "the server for {} does not listen", self.bucket);
             std::thread::sleep(Duration::from_millis(50));
         }
-        rig
     }
 
     fn ask(&self, what: &str, headers: &[String]) -> String {
@@ -138,7 +194,7 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        if let Some(server) = &mut self.server {
+        for server in &mut self.servers {
             let _ = server.kill();
             let _ = server.wait();
         }

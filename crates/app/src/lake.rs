@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use freshet_destinations::delta::{Lake, LakeOptions, StorageOptions};
+use freshet_destinations::delta::{Lake, LakeOptions, StorageOptions, check_location};
 
 use crate::cli::Global;
 use crate::config::Settings;
@@ -22,8 +22,9 @@ impl Address {
     /// any other is reached with what the environment says.
     ///
     /// # Errors
-    /// The configuration says where a secret is, and there it is not.
+    /// There can be no lake of this name, or the configuration says where a secret is, and there it is not.
     pub(crate) fn named(place: &str, settings: &Settings) -> anyhow::Result<Self> {
+        check_location(place).map_err(|error| Failure::error(Exit::BadConfig, error.to_string()))?;
         let storage = if place == settings.lake { settings.storage()? } else { StorageOptions::new() };
         Ok(Self { place: place.strip_prefix("file://").unwrap_or(place).to_owned(), storage })
     }

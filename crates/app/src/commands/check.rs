@@ -14,7 +14,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_destinations::delta::check_location;
 use freshet_sources::web::web_address;
 use tokio::task::JoinHandle;
 
@@ -70,16 +69,7 @@ pub(crate) async fn run(global: &Global, args: &CheckArgs) -> anyhow::Result<Exi
 /// What there is to look at; flags and variables that are wrong join the problems of the file.
 fn subject(global: &Global, args: &CheckArgs, settings: Settings, problems: &mut Vec<Problem>) -> Option<Subject> {
     let mut problem = |message: String| problems.push(Problem { place: None, message });
-    let lake = match lakes::address(global, &settings) {
-        Ok(lake) => lake,
-        Err(error) => {
-            problem(error.to_string());
-            return None;
-        }
-    };
-    if let Err(error) = check_location(lake.place()) {
-        problem(error.to_string());
-    }
+    let lake = lakes::address(global, &settings).map_err(|error| problem(error.to_string())).ok();
     let public_url = match args.url.as_deref().map(web_address) {
         Some(Ok(url)) => Some(url),
         Some(Err(why)) => {
@@ -89,7 +79,7 @@ fn subject(global: &Global, args: &CheckArgs, settings: Settings, problems: &mut
         None => settings.public_url.clone(),
     };
     match listen_address(&settings, args.listen.as_deref()) {
-        Ok(listen) => Some(Subject { settings, listen, public_url, data_dir: global.data_dir.clone(), lake }),
+        Ok(listen) => Some(Subject { settings, listen, public_url, data_dir: global.data_dir.clone(), lake: lake? }),
         Err(error) => {
             problem(error.to_string());
             None

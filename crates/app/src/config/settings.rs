@@ -117,6 +117,9 @@ pub(crate) struct TlsSettings {
 /// What is read, and what `freshet init` writes, when no file is named.
 pub(crate) const DEFAULT_FILE: &str = "freshet.toml";
 
+/// Where the lake is when nothing is said.
+const DEFAULT_LAKE: &str = "./lake";
+
 /// How often streams are read that change rarely.
 const DAILY: Duration = Duration::from_secs(24 * 3600);
 
@@ -344,9 +347,10 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
     if kind != "delta" {
         refuse("destination.*.type", format!("`type` is {kind:?}; this version knows \"delta\""));
     }
-    let lake = values.text("destination.*.url");
+    let mut lake = values.text("destination.*.url");
     if let Err(error) = check_location(&lake) {
         refuse("destination.*.url", format!("`url`: {error}"));
+        lake = DEFAULT_LAKE.to_owned();
     }
     let listen = values.text("receive.listen");
     let listen = listen.parse().unwrap_or_else(|_| {
@@ -485,7 +489,7 @@ mod tests {
                 "line 7, column 1: `load.max_age` must be a time span in quotes, such as \"30s\", \"15m\" or \"2h\"",
                 "line 8, column 1: unknown key `load.max_row`; did you mean `load.max_rows`?",
                 "line 10, column 1: `spool.max_bytes` is \"lots\", but must be a size in quotes, such as \"64MiB\" or \"1GiB\"",
-                "line 12, column 1: `url` is on s3, but this version writes to local folders only",
+                "line 12, column 1: `url`: cannot open the lake at ftp://b/x: ftp:// is not known; a lake is a path, or at s3://, s3a://, abfss://, abfs://, az://, azure://, adl://, gs://, hdfs://",
                 "line 4, column 1: `listen` is \"nowhere\", but must be an address and a port, such as \"0.0.0.0:8080\"",
                 "line 5, column 1: `tls_key` needs `tls_certificate` beside it",
             ]

@@ -125,7 +125,7 @@ fn every_problem_of_the_file_is_told_at_once() {
         "freshet.toml",
         "[recieve]\nlisten = \"x\"\n[load]\nmax_age = 30\n[heroku]\napps = \"shop\"\napi_url = \"https://u:hunter2@x.example\"\n",
     );
-    for line in ["", "--offline", "--url http://logs.example.com", "--listen nowhere", "--lake s3://bucket/lake"] {
+    for line in ["", "--offline", "--url http://logs.example.com", "--listen nowhere", "--lake ftp://host/lake"] {
         // A later --listen wins over that of the function, so it is given by the command line itself.
         let command = format!("check --output json {line}");
         let ended = place.run(&command, &[]);

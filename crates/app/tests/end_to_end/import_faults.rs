@@ -47,7 +47,7 @@ fn a_target_that_cannot_be_written_is_said_so() {
     assert_failed(&to("a-file/lake"), 1, &["a-file/lake"]);
     assert_failed(&to("a-file"), 1, &["a-file"]);
     assert_failed(&to("/proc/freshet/lake"), 1, &["/proc/freshet/lake"]);
-    assert_failed(&to("s3://bucket/lake"), 78, &["local folders only"]);
+    assert_failed(&to("ftp://host/lake"), 78, &["s3://"]);
 }
 
 #[test]

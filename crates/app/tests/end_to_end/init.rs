@@ -81,10 +81,10 @@ fn nothing_is_replaced_unasked_and_nothing_bad_is_written() {
     assert!(read(&place.path("freshet.toml")).contains("[destination.lake]"));
 
     let place = Place::new();
-    let bad = "init --app Shop --listen nowhere --api-url http://x.example --public-url https://u:hunter2@x.example --lake s3://b/l --write-secret s";
+    let bad = "init --app Shop --listen nowhere --api-url http://x.example --public-url https://u:hunter2@x.example --lake ftp://b/l --write-secret s";
     let ended = with(&place, bad, &[]);
     assert_eq!(ended.code, Some(78), "{ended:#?}");
-    for words in ["`heroku.apps` holds \"Shop\"", "`listen` is \"nowhere\"", "`api_url` must", "`public_url` must", "`url` is on s3"] {
+    for words in ["`heroku.apps` holds \"Shop\"", "`listen` is \"nowhere\"", "`api_url` must", "`public_url` must", "ftp:// is not known"] {
         assert!(ended.stderr.contains(words), "{words}: {ended:#?}");
     }
     assert!(!ended.stderr.contains("hunter2"));

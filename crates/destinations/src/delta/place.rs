@@ -149,12 +149,12 @@ impl Location {
     /// # Errors
     /// [`DestinationError::Refused`] when there can be no lake.
     pub(super) fn parse(location: &str) -> Result<Self, DestinationError> {
-        let Some((scheme, _)) = location.split_once("://") else { return folder(location, PathBuf::from(location)) };
+        let Some((scheme, _)) = location.split_once("://") else { return Ok(Self::Folder(PathBuf::from(location))) };
         let shown = location.split(['?', '#']).next().unwrap_or_default();
         let url = Url::parse(location).map_err(|error| refused(shown, &format!("{error}")))?;
         if scheme == "file" {
             let path = url.to_file_path().map_err(|()| refused(shown, "this is not the URL of a local path"))?;
-            return folder(location, path);
+            return Ok(Self::Folder(path));
         }
         if !remote::SCHEMES.contains(&scheme) {
             let known = remote::SCHEMES.join("://, ");
@@ -178,11 +178,9 @@ impl Location {
     }
 }
 
-fn folder(location: &str, path: PathBuf) -> Result<Location, DestinationError> {
-    if path.exists() && !path.is_dir() {
-        return Err(refused(location, "this is not a directory"));
-    }
-    Ok(Location::Folder(path))
+/// Refuses a file where the lake at `location` would have to be.
+pub(super) fn refuse_file(location: &str, path: &FsPath) -> Result<(), DestinationError> {
+    if path.exists() && !path.is_dir() { Err(refused(location, "this is not a directory")) } else { Ok(()) }
 }
 
 /// Refuses the absolute path `root` of the lake at `location` where other readers would not find its tables.
@@ -195,6 +193,7 @@ pub(super) fn refuse_path(location: &str, root: &FsPath) -> Result<(), Destinati
 
 /// The directory `path`, made durable.
 fn make_root(location: &str, path: &FsPath) -> Result<PathBuf, DestinationError> {
+    refuse_file(location, path)?;
     let existed = path.is_dir();
     let opened = || |error: std::io::Error| failure(format!("open the lake at {location}"), DeltaTableError::from(error));
     std::fs::create_dir_all(path).map_err(opened())?;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::durable::DurableStore;
 use super::failure::failure;
-use super::place::{Location, Place, refuse_path};
+use super::place::{Location, Place, refuse_file, refuse_path};
 
 /// What the file holds.
 const CONTENT: &[u8] = b"written by `freshet check`; it may be deleted\n";
@@ -29,6 +29,7 @@ pub async fn probe(location: &str, options: &[(String, Secret)]) -> Result<bool,
         Location::Folder(path) => path,
         Location::Remote(_) => return probe_remote(&Place::new(location, options)?).await,
     };
+    refuse_file(location, &path)?;
     let existed = path.is_dir();
     let made = if existed { Vec::new() } else { make(&path).map_err(|error| failure(format!("make the lake at {location}"), error))? };
     let name = file_name();

@@ -10,8 +10,8 @@ use deltalake_core::operations::vacuum::{Clock as DeltaClock, VacuumMode};
 use deltalake_core::{DeltaResult, DeltaTable};
 use freshet_core::{Clock, DestinationError};
 use futures::TryStreamExt;
-use object_store::{ObjectMeta, ObjectStoreExt};
 use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStoreExt};
 
 use super::durable::is_staging_name;
 use super::failure::failure;

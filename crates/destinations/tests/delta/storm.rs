@@ -160,7 +160,7 @@ async fn storm(seed: u64, vacuums: bool) {
     assert!(now.iter().all(|key| (0..WRITERS * COMMITS * KEYS_EACH).contains(key)));
     if !vacuums {
         let loads = loads.lock().unwrap().clone();
-    every_version_is_what_its_entry_says(&test, &loads, seed).await;
+        every_version_is_what_its_entry_says(&test, &loads, seed).await;
     }
 }
 

@@ -167,8 +167,14 @@ impl Rig {
 
     fn start_on(port: u16, command: &mut Command, bucket: &'static str) -> Self {
         let server = command.arg(port.to_string()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let rig =
-            Self { servers: vec![server], _folder: None, port, bucket: bucket.to_owned(), environment: Vec::new(), lakes: AtomicU32::new(0) };
+        let rig = Self {
+            servers: vec![server],
+            _folder: None,
+            port,
+            bucket: bucket.to_owned(),
+            environment: Vec::new(),
+            lakes: AtomicU32::new(0),
+        };
         rig.wait_until_it_listens();
         rig
     }

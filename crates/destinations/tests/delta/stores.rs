@@ -173,7 +173,7 @@ async fn what_a_store_says_no_to_is_told_in_words() {
     let Some(rig) = Rig::s3() else { return };
     let error = probe("s3://no-such-bucket/lake", &rig.options()).await.unwrap_err();
     assert!(error.to_string().contains("no-such-bucket") && error.to_string().contains("Make the bucket"), "{error}");
-    let odd = [("acces_key".to_owned(), freshet_core::Secret::new("x".to_owned()))];
+    let odd = [("key_of_access".to_owned(), freshet_core::Secret::new("x".to_owned()))];
     let error = Place::new("s3://lake/x", &odd).err().unwrap();
-    assert!(error.to_string().contains("acces_key") && error.to_string().contains("secret_access_key"), "{error}");
+    assert!(error.to_string().contains("key_of_access") && error.to_string().contains("secret_access_key"), "{error}");
 }

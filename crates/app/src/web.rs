@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use freshet_sources::web::{Client, Peer, Trouble, WebLimits};
+use freshet_web::{Client, Peer, Trouble, WebLimits};
 
 /// Time for a whole request. Below the limit of a probe, so that it ends with its own words.
 const REQUEST_WITHIN: Duration = Duration::from_secs(8);

@@ -9,4 +9,3 @@ pub mod drain;
 pub mod files;
 pub mod platform;
 pub mod session;
-pub mod web;

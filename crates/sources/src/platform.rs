@@ -26,12 +26,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_core::Secret;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH, RANGE};
-use reqwest::{Method, RequestBuilder};
+use freshet_web::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH, RANGE};
+use freshet_web::{Answer, Client, Method, Peer, RequestBuilder, web_address};
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::web::{Answer, Client, Peer, web_address};
 use backoff::Backoff;
 use budget::{Budget, Taken};
 use token::{Access, TokenSource, authorization};

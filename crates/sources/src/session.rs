@@ -20,12 +20,12 @@ mod stream;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use freshet_web::Trouble;
 use serde_json::{Value, json};
 use tracing::{debug, info};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::platform::{Api, ApiError, Version};
-use crate::web::Trouble;
 use overlap::Overlap;
 use stream::{Heard, Session};
 

@@ -3,16 +3,17 @@
 use serde_json::Value;
 
 /// Which of our crates each may depend on. A new arrow is a decision: it is made here, in a change of its own.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("freshet-core", &[]),
     ("freshet-parse", &[]),
     ("freshet-spool", &["freshet-core"]),
-    ("freshet-sources", &["freshet-core"]),
+    ("freshet-sources", &["freshet-core", "freshet-web"]),
     ("freshet-tables", &["freshet-core", "freshet-parse"]),
     ("freshet-load", &["freshet-core", "freshet-parse", "freshet-spool", "freshet-tables"]),
-    ("freshet-destinations", &["freshet-core"]),
+    ("freshet-destinations", &["freshet-core", "freshet-web"]),
     ("freshet-query", &["freshet-core", "freshet-tables", "freshet-destinations"]),
     ("freshet-fake-heroku", &[]),
+    ("freshet-web", &[]),
     (
         "freshet",
         &[
@@ -25,6 +26,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
             "freshet-load",
             "freshet-destinations",
             "freshet-query",
+            "freshet-web",
         ],
     ),
 ];
@@ -45,8 +47,8 @@ const HEAVY: [(&str, &[&str]); 23] = [
     ("parquet", &["freshet-destinations"]),
     ("opentelemetry*", &["freshet-fake-heroku"]),
     ("ratatui", &["freshet"]),
-    ("reqwest", &["freshet-sources"]),
-    ("rustls*", &["freshet-sources", "freshet-fake-heroku", "freshet"]),
+    ("reqwest", &["freshet-web"]),
+    ("rustls*", &["freshet-sources", "freshet-web", "freshet-fake-heroku", "freshet"]),
     (
         "tokio",
         &["freshet-spool", "freshet-sources", "freshet-load", "freshet-destinations", "freshet-query", "freshet-fake-heroku", "freshet"],

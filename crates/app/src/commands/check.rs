@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_sources::web::web_address;
+use freshet_web::web_address;
 use tokio::task::JoinHandle;
 
 use crate::cli::{CheckArgs, Global};

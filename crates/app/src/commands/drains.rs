@@ -13,7 +13,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use freshet_core::Secret;
 use freshet_sources::platform::{Api, ApiOptions};
-use freshet_sources::web::web_address;
+use freshet_web::web_address;
 
 use crate::cli::{DrainsChangeArgs, DrainsVerb, Global};
 use crate::config::{self, Settings};

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use freshet_core::Secret;
 use freshet_sources::platform::{ApiError, HEROKU_URL};
-use freshet_sources::web::{Trouble, web_address};
+use freshet_web::{Trouble, web_address};
 use serde_json::json;
 
 use crate::cli::{Global, InitArgs};

@@ -6,7 +6,7 @@ use std::fmt;
 
 use freshet_core::Secret;
 use freshet_sources::platform::{Api, ApiError, ApiOptions, Part, Range};
-use freshet_sources::web::web_address;
+use freshet_web::web_address;
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use freshet_core::{Every, Secret, StreamDef};
 use freshet_destinations::delta::check_location;
-use freshet_sources::web::web_address;
 use freshet_tables::platform::{stream, streams};
+use freshet_web::web_address;
 
 use super::cadence::Cadence;
 use super::keys::KEYS;

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
 use freshet_core::Secret;
+use freshet_web::{Client, Peer, WebLimits};
 use md5::Digest as _;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use serde_json::Value;
 use url::{Host, Url};
-
-use crate::web::{Client, Peer, WebLimits};
 
 /// Bytes of an archive as it is stored. A month of a large company has some MB.
 const ARCHIVE_BYTES_MAX: usize = 128 << 20;

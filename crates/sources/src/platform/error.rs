@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::web::Trouble;
+use freshet_web::Trouble;
 
 /// An answer that says no.
 #[derive(Clone, Debug, PartialEq, Eq)]

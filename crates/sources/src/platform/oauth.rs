@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use freshet_core::Secret;
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use freshet_web::header::{ACCEPT, CONTENT_TYPE};
+use freshet_web::{Client, Trouble, web_address};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use url::form_urlencoded;
@@ -27,7 +28,6 @@ use super::options::ApiOptions;
 use super::timer::Timer;
 use super::token::{Access, authorization};
 use super::{client, shown};
-use crate::web::{Client, Trouble, web_address};
 
 /// How long before its end a token is renewed; of one that lives less than ten times as long, a tenth of its life.
 const MARGIN: Duration = Duration::from_secs(5 * 60);

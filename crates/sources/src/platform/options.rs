@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use freshet_web::{Client, WebLimits};
+
 use super::backoff::random_seed;
 use super::timer::{RuntimeTimer, Timer};
 use super::token::Token;
-use crate::web::{Client, WebLimits};
 
 /// What an [`Api`](super::Api) is made from.
 #[derive(Clone)]

@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
+use freshet_web::Answer;
 use futures::stream::{self, Stream};
 use serde_json::Value;
 
 use super::archive::wrapped;
 use super::{Api, ApiError, Flaw, Question, Range};
-use crate::web::Answer;
 
 /// A list that is being read. It asks when it is asked, so nothing is held but the page that was given.
 ///

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freshet_core::Secret;
-use reqwest::header::HeaderValue;
+use freshet_web::header::HeaderValue;
 
 use super::error::ApiError;
 use super::oauth::{OAuth, Refresher};

@@ -1,7 +1,8 @@
 //! Why a log cannot be followed.
 
+use freshet_web::Trouble;
+
 use crate::platform::ApiError;
-use crate::web::Trouble;
 
 /// Why a log cannot be followed. The address of a session, which is as good as a password, is in none of them.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use freshet_web::header::{ACCEPT, CONTENT_TYPE};
+use freshet_web::{Client, Peer, Stream, Trouble, WebLimits, web_address};
 use futures::FutureExt as _;
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use url::Url;
 
 use super::events::Events;
 use super::plain::Plain;
 use super::{BATCH_LINES_MAX, SessionError, SessionOptions};
-use crate::web::{Client, Peer, Stream, Trouble, WebLimits, web_address};
 
 /// A stream that is open.
 pub(super) struct Session {

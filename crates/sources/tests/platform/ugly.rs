@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use freshet_sources::platform::{Flaw, Range};
-use freshet_sources::web::Trouble;
+use freshet_web::Trouble;
 
 use super::*;
 use crate::server::{Reply, Server};

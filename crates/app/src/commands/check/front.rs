@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use freshet_sources::web::{Answer, Peer, Trouble};
+use freshet_web::{Answer, Peer, Trouble};
 
 use super::Subject;
 use super::finding::Finding;

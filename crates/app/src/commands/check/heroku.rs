@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use freshet_sources::platform::{Api, ApiError, Token};
-use freshet_sources::web::{Answer, Trouble};
+use freshet_web::{Answer, Trouble};
 use serde_json::Value;
 
 use super::finding::Finding;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use freshet_core::{Clock as _, SystemClock};
 use freshet_sources::drain::TlsFiles;
-use freshet_sources::web::Peer;
+use freshet_web::Peer;
 use tokio::net::TcpSocket;
 
 use super::finding::Finding;

@@ -2,7 +2,7 @@
 
 use freshet_core::Secret;
 use freshet_sources::drain::USER;
-use freshet_sources::web::{Peer, Trouble};
+use freshet_web::{Peer, Trouble};
 
 use crate::exit::{Exit, Failure};
 use crate::web;

@@ -1,16 +1,19 @@
 //! Requests to others: one kind of client, bounded answers, and failures in words for a person.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 mod address;
 mod stream;
 mod trouble;
 
 use std::time::Duration;
 
+use reqwest::ClientBuilder;
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
-use reqwest::{ClientBuilder, Method, RequestBuilder};
 
 pub use address::web_address;
+pub use reqwest::{Method, RequestBuilder, header};
 pub use stream::Stream;
 pub use trouble::Trouble;
 

@@ -17,9 +17,8 @@ use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
 use freshet_core::{
-    Clock, Complete, DestinationError, LoadId, Merge, MergeMode, Merged, Micros, Position, Read, ShardId, StreamDef, SystemClock,
+    Clock, Complete, DestinationError, LoadId, Merge, MergeMode, Merged, Micros, Mirror, Position, Read, ShardId, StreamDef, SystemClock,
 };
-use freshet_destinations::delta::Lake;
 use freshet_sources::platform::{Api, ApiCounters, ApiCounts};
 use freshet_tables::platform::{Drift, ObjectRows, Objects, stream};
 use freshet_tables::{REJECTS, REJECTS_KEY};
@@ -98,7 +97,7 @@ impl StreamReport {
 /// A run.
 pub(crate) struct Sync<'a> {
     pub(crate) api: &'a Api,
-    pub(crate) lake: &'a Arc<Lake>,
+    pub(crate) lake: &'a dyn Mirror,
     pub(crate) known: &'a Known,
     /// Names and patterns of apps that are walked; empty for all.
     pub(crate) apps: &'a [String],

@@ -1,5 +1,8 @@
 //! The open set of places that tables live in.
 
+use std::collections::BTreeMap;
+
+use arrow_array::RecordBatch;
 use async_trait::async_trait;
 
 use crate::{Merge, Merged, Micros, Package, Position, ShardId, TableDef};
@@ -27,6 +30,26 @@ pub trait Destination: Send + Sync {
 
     /// The commits to `table` with a version above `after`, oldest first.
     async fn history(&self, table: &'static TableDef, after: Option<i64>) -> Result<Vec<Committed>, DestinationError>;
+}
+
+/// A destination that keeps objects as they are elsewhere and can be asked for them: what `freshet sync` goes by, since a run relies on
+/// nothing but the tables.
+#[async_trait]
+pub trait Mirror: Destination {
+    /// Those of `columns` that `table` has, of all its rows, in any number of batches; nothing when the table does not exist.
+    async fn objects(&self, table: &'static TableDef, columns: &[&str]) -> Result<Vec<RecordBatch>, DestinationError>;
+
+    /// A name and a number of the table's present form: as long as both are the same, so are its rows. Nothing when there is no such
+    /// table. It may differ although nothing changed, which only costs requests.
+    async fn standing(&self, table: &str) -> Result<Option<(String, u64)>, DestinationError>;
+
+    /// The bookmarks of `table` that begin with `prefix`, as [`Merge::bookmarks`] and [`Destination::commit`] have set them: how far
+    /// each source was read, by the table's own word. None when the table does not exist.
+    async fn bookmarks(&self, table: &'static TableDef, prefix: &str) -> Result<BTreeMap<String, Position>, DestinationError>;
+
+    /// Sets bookmarks of `table` to what is wanted, also backwards, for a person who wants a stream read again. An error when the
+    /// table does not exist.
+    async fn set_bookmarks(&self, table: &'static TableDef, bookmarks: &[(ShardId, Position)]) -> Result<(), DestinationError>;
 }
 
 /// How a commit ended.

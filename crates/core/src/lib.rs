@@ -15,7 +15,7 @@ mod stream;
 mod table;
 mod time;
 
-pub use destination::{CommitOutcome, Committed, Destination, DestinationError};
+pub use destination::{CommitOutcome, Committed, Destination, DestinationError, Mirror};
 pub use inbox::{Inbox, InboxError, Receipt};
 pub use merge::{Complete, DELETED_AT, IS_CURRENT, Merge, MergeMode, Merged, SYNCED_AT, VALID_FROM, VALID_TO};
 pub use package::{LoadId, Package};

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use freshet_core::{Micros, Position, Read, ShardId, StreamDef, Trailing};
-use freshet_destinations::delta::Lake;
+use freshet_core::{Micros, Mirror, Position, Read, ShardId, StreamDef, Trailing};
 use freshet_tables::RUNS;
 use freshet_tables::platform::streams;
 use serde_json::{Value, json};
@@ -37,7 +36,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, verb: &StateVerb) 
     }
 }
 
-async fn show(printer: Printer, lake: &Lake, names: &[String]) -> anyhow::Result<Exit> {
+async fn show(printer: Printer, lake: &dyn Mirror, names: &[String]) -> anyhow::Result<Exit> {
     let wanted: Vec<&'static StreamDef> = match names {
         [] => streams().iter().collect(),
         names => names.iter().map(|name| named(name)).collect::<anyhow::Result<_>>()?,
@@ -87,7 +86,7 @@ fn shown(stream: &StreamDef, position: Position) -> String {
     }
 }
 
-async fn set(printer: Printer, lake: &Lake, stream: &'static StreamDef, to: &str, below: Option<&str>) -> anyhow::Result<Exit> {
+async fn set(printer: Printer, lake: &dyn Mirror, stream: &'static StreamDef, to: &str, below: Option<&str>) -> anyhow::Result<Exit> {
     let Read::Since { trailing, .. } = stream.read else {
         let with: Vec<&str> = streams().iter().filter(|one| matches!(one.read, Read::Since { .. })).map(|one| one.name).collect();
         let message = format!("{} has no bookmark: it is always read in full. These have one: {}", stream.name, with.join(", "));
@@ -118,7 +117,7 @@ async fn set(printer: Printer, lake: &Lake, stream: &'static StreamDef, to: &str
     Ok(Exit::Ok)
 }
 
-async fn reset(lake: &Lake, known: &Known, stream: &'static StreamDef) -> anyhow::Result<()> {
+async fn reset(lake: &dyn Mirror, known: &Known, stream: &'static StreamDef) -> anyhow::Result<()> {
     known.forget(stream.name).context("what the data directory has of the stream could not be removed")?;
     let bookmarks: Vec<(ShardId, Position)> =
         lake.bookmarks(stream.table, &bookmarks_of(stream.name)).await?.into_keys().map(|shard| (ShardId::new(&shard), 0)).collect();

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use freshet_core::{CommitOutcome, Complete, Destination as _, DestinationError, LoadId, Merge, MergeMode, Micros, Package, ShardId, Span};
-use freshet_destinations::delta::Lake;
+use freshet_core::{CommitOutcome, Complete, DestinationError, LoadId, Merge, MergeMode, Micros, Mirror, Package, ShardId, Span};
 use freshet_tables::{DRIFT, DRIFT_KEY, RUNS, RunRow, drift_rows, run_rows};
 use uuid::Uuid;
 
@@ -31,7 +30,7 @@ pub(crate) struct Last {
 ///
 /// # Errors
 /// The table `_runs` cannot be read.
-pub(crate) async fn last_runs(lake: &Lake) -> Result<BTreeMap<String, Last>, DestinationError> {
+pub(crate) async fn last_runs(lake: &dyn Mirror) -> Result<BTreeMap<String, Last>, DestinationError> {
     let mut last: BTreeMap<String, Last> = BTreeMap::new();
     let micros = |position: u64| Some(Micros(i64::try_from(position).ok()?));
     for (shard, position) in lake.bookmarks(RUNS, READ).await? {
@@ -50,7 +49,7 @@ pub(crate) fn marks_of(stream: &str) -> [ShardId; 2] {
 }
 
 /// Puts a run on record.
-pub(super) async fn record(lake: &Lake, reason: &str, reports: &[StreamReport]) -> Result<(), DestinationError> {
+pub(super) async fn record(lake: &dyn Mirror, reason: &str, reports: &[StreamReport]) -> Result<(), DestinationError> {
     record_drift(lake, reports).await?;
     let id = Uuid::new_v4();
     let text = id.to_string();
@@ -85,7 +84,7 @@ pub(super) async fn record(lake: &Lake, reason: &str, reports: &[StreamReport]) 
     Err(DestinationError::Refused { problem: "too many runs at once write to _runs".to_owned() })
 }
 
-async fn record_drift(lake: &Lake, reports: &[StreamReport]) -> Result<(), DestinationError> {
+async fn record_drift(lake: &dyn Mirror, reports: &[StreamReport]) -> Result<(), DestinationError> {
     let seen = reports.iter().flat_map(|report| report.drift.keys().map(|drift| (report.name, drift)));
     let at = reports.iter().map(|report| report.at.0).min().unwrap_or_default();
     let Some(batch) = drift_rows(seen, at) else { return Ok(()) };

@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::Schema;
+use async_trait::async_trait;
 use deltalake_core::kernel::transaction::CommitBuilder;
 use deltalake_core::kernel::{Action, Transaction};
 use deltalake_core::protocol::{DeltaOperation, MergePredicate, OutputMode};
 use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError};
-use freshet_core::{Committed, DestinationError, Merge, MergeMode, Merged, Micros, Position, ShardId, TableDef, VALID_TO};
+use freshet_core::{Committed, DestinationError, Merge, MergeMode, Merged, Micros, Mirror, Position, ShardId, TableDef, VALID_TO};
 use futures::TryStreamExt as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -205,6 +206,25 @@ impl Lake {
         open.table.state = Some(finished.snapshot);
         open.positions.advance(open.table.object_store().as_ref(), finished.version).await?;
         Ok(committed)
+    }
+}
+
+#[async_trait]
+impl Mirror for Lake {
+    async fn objects(&self, table: &'static TableDef, columns: &[&str]) -> Result<Vec<RecordBatch>, DestinationError> {
+        self.objects(table, columns).await
+    }
+
+    async fn standing(&self, table: &str) -> Result<Option<(String, u64)>, DestinationError> {
+        self.standing(table).await
+    }
+
+    async fn bookmarks(&self, table: &'static TableDef, prefix: &str) -> Result<BTreeMap<String, Position>, DestinationError> {
+        self.bookmarks(table, prefix).await
+    }
+
+    async fn set_bookmarks(&self, table: &'static TableDef, bookmarks: &[(ShardId, Position)]) -> Result<(), DestinationError> {
+        self.set_bookmarks(table, bookmarks).await
     }
 }
 

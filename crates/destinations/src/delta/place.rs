@@ -150,8 +150,12 @@ impl Location {
     /// [`DestinationError::Refused`] when there can be no lake.
     pub(super) fn parse(location: &str) -> Result<Self, DestinationError> {
         let Some((scheme, _)) = location.split_once("://") else { return Ok(Self::Folder(PathBuf::from(location))) };
-        let shown = location.split(['?', '#']).next().unwrap_or_default();
-        let url = Url::parse(location).map_err(|error| refused(shown, &format!("{error}")))?;
+        // Not shown: a key that somebody put there.
+        let without_key = format!("{scheme}://…");
+        let plain = location.split(['?', '#']).next().unwrap_or_default();
+        let has_user = plain.contains('@') && !remote::has_container(scheme);
+        let shown = if has_user { without_key.as_str() } else { plain };
+        let url = Url::parse(location).map_err(|error| refused(&without_key, &format!("{error}")))?;
         if scheme == "file" {
             let path = url.to_file_path().map_err(|()| refused(shown, "this is not the URL of a local path"))?;
             return Ok(Self::Folder(path));
@@ -160,8 +164,6 @@ impl Location {
             let known = remote::SCHEMES.join("://, ");
             return Err(refused(shown, &format!("{scheme}:// is not known; a lake is a path, or at {known}://")));
         }
-        // Not shown: a key that somebody put there.
-        let without_key = format!("{scheme}://…");
         if url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
             return Err(refused(
                 &without_key,
@@ -237,9 +239,17 @@ mod tests {
 
     #[test]
     fn no_secret_of_a_url_is_shown() {
-        for location in
-            ["s3://key:hunter2@bucket/lake", "gs://bucket/lake?key=hunter2", "abfss://box@account/a#hunter2", "ftp://x/?hunter2"]
-        {
+        for location in [
+            "s3://key:hunter2@bucket/lake",
+            "gs://bucket/lake?key=hunter2",
+            "abfss://box@account/a#hunter2",
+            "ftp://x/?hunter2",
+            "ftp://u:hunter2@x/lake",
+            "ftp://hunter2@x/lake",
+            "s3://key:hunter2@bucket:port/lake",
+            "abfss://box:hunter2@account/la%20ke",
+            "hdfs://hunter2@node//lake",
+        ] {
             assert!(!problem(location).contains("hunter2"), "{}", problem(location));
         }
     }

@@ -13,7 +13,8 @@ use super::encode::has_statistics;
 use super::failure::failure;
 use super::lake::{Lake, OpenTable};
 
-/// Attempts to create or widen a table while others do the same.
+/// Attempts to create or widen a table while others write to it. More than a commit has: any entry in between ends an attempt, and
+/// one that only adds rows is written faster than this one.
 const ATTEMPTS: u32 = 32;
 
 /// The table property that names the columns with statistics.

@@ -10,9 +10,23 @@ use super::{Subject, bounded};
 use crate::exit::Exit;
 use crate::lake::Address;
 
-/// The probe of this section.
+/// The probes of this section.
 pub(super) async fn probe(subject: Arc<Subject>) -> Vec<Finding> {
-    vec![bounded("lake", lake(&subject.lake)).await]
+    let mut findings = vec![bounded("lake", lake(&subject.lake)).await];
+    findings.extend(writers(&subject.lake));
+    findings
+}
+
+/// Who else may write there, where a store's rules leave that to people.
+fn writers(address: &Address) -> Option<Finding> {
+    // Freshet commits by a put that S3 refuses when the name is taken; Databricks' writers on S3 agree among themselves through a
+    // service of their own, and Spark without one overwrites. docs/storage.md says more.
+    ["s3://", "s3a://"].iter().any(|scheme| address.place().starts_with(scheme)).then(|| {
+        Finding::good(
+            "writers",
+            "any number of Freshets may write here; Databricks and Spark may only read: their commits on S3 and ours do not see each other (docs/storage.md)",
+        )
+    })
 }
 
 async fn lake(address: &Address) -> Finding {

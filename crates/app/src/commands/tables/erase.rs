@@ -16,9 +16,6 @@ use crate::exit::{Exit, Failure};
 use crate::output::{Printer, counted, grouped, left, right};
 use crate::when;
 
-/// How long replaced files stay: the retention of a vacuum that nobody tells otherwise.
-const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
-
 /// How often a table is tried again that another process maintains, once a second.
 const TRIES: u32 = 60;
 
@@ -44,7 +41,13 @@ pub(super) async fn erase(printer: Printer, lake: &Lake, args: &EraseArgs) -> an
     let (mut done, mut exit) = (Vec::new(), Exit::Ok);
     for table in tables {
         match erase_one(lake, &table, &condition, args).await? {
-            Some(erasure) => done.push(erasure),
+            Some(one) => {
+                if args.vacuum && !args.what.dry_run && one.deleted.is_none() {
+                    printer.note(&format!("{table}: rows are erased, but another process is at the table, so that bytes are not deleted yet; run this again when it has finished"));
+                    exit = Exit::TryAgain;
+                }
+                done.push(one);
+            }
             None => exit = held(printer, &table),
         }
     }
@@ -103,7 +106,7 @@ async fn with_columns(lake: &Lake, args: &EraseArgs, condition: &Condition) -> a
 
 fn report(printer: Printer, done: &[Done], skipped: &[String], args: &EraseArgs) -> anyhow::Result<()> {
     let gone_after = |done: &Done| {
-        let retention = i64::try_from(RETENTION.as_micros()).unwrap_or(i64::MAX);
+        let retention = i64::try_from(VacuumOptions::default().retention.as_micros()).unwrap_or(i64::MAX);
         done.erasure.committed_at.filter(|_| done.deleted.is_none()).map(|at| Micros(at.0.saturating_add(retention)))
     };
     if !printer.is_text() {

@@ -108,6 +108,23 @@ impl Profile {
         self.value("region")
     }
 
+    /// Whether it says how to get credentials. One that was only configured with a region does not: a role of the machine is meant then.
+    pub(super) fn has_credentials(&self) -> bool {
+        let signs = [
+            "aws_access_key_id",
+            "credential_process",
+            "credential_source",
+            "login_session",
+            "role_arn",
+            "source_profile",
+            "sso_account_id",
+            "sso_session",
+            "sso_start_url",
+            "web_identity_token_file",
+        ];
+        signs.into_iter().any(|sign| self.value(sign).is_some())
+    }
+
     fn keys(&self) -> Option<AwsCredential> {
         Some(AwsCredential {
             key_id: self.value("aws_access_key_id")?.to_owned(),
@@ -208,6 +225,17 @@ impl CredentialProvider for ProfileCredentials {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_profile_with_a_region_alone_has_no_credentials() {
+        let profile = |key: &str, value: &str| Profile { name: "default".to_owned(), values: vec![(key.to_owned(), value.to_owned())] };
+        for (key, value) in [("region", "eu-west-1"), ("output", "json"), ("aws_access_key_id", "")] {
+            assert!(!profile(key, value).has_credentials(), "{key}");
+        }
+        for key in ["aws_access_key_id", "sso_session", "role_arn"] {
+            assert!(profile(key, "x").has_credentials(), "{key}");
+        }
+    }
 
     #[test]
     fn what_a_process_prints_is_used_until_shortly_before_its_end() {

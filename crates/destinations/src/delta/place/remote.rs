@@ -1,5 +1,6 @@
 //! The stores behind the URLs, each with what its own tools take from the environment.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,11 @@ use super::aws_profile::{self, ProfileCredentials};
 
 /// Schemes of URLs that a lake can be at.
 pub(super) const SCHEMES: [&str; 9] = ["s3", "s3a", "abfss", "abfs", "az", "azure", "adl", "gs", "hdfs"];
+
+/// Whether URLs of this scheme have the name of a container before the `@`, where others would have a user's.
+pub(super) fn has_container(scheme: &str) -> bool {
+    matches!(scheme, "abfss" | "abfs" | "az" | "azure" | "adl")
+}
 
 /// Time after which a request that keeps failing is given up; whoever asked tries again with fresh knowledge.
 const RETRY_WITHIN: Duration = Duration::from_secs(60);
@@ -65,7 +71,7 @@ fn s3(url: &Url, options: &[(String, Secret)]) -> Result<Arc<dyn ObjectStore>, D
         {
             builder = builder.with_region(region);
         }
-        if !has_keys || wanted.is_named() {
+        if wanted.is_named() || (!has_keys && profile.has_credentials()) {
             builder = builder.with_credentials(Arc::new(ProfileCredentials::new(profile)));
         }
     }
@@ -95,18 +101,13 @@ fn azure(url: &Url, options: &[(String, Secret)]) -> Result<Arc<dyn ObjectStore>
 }
 
 fn gcs(url: &Url, options: &[(String, Secret)]) -> Result<Arc<dyn ObjectStore>, DestinationError> {
-    let mut builder = GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).with_retry(retries());
+    let mut builder = GoogleCloudStorageBuilder::new().with_url(url.as_str()).with_retry(retries());
     if let Some(connector) = connector() {
         builder = builder.with_http_connector(connector);
     }
     let mut set = |key: GoogleConfigKey, value: &str| builder = std::mem::take(&mut builder).with_config(key, value);
-    // A platform without files has the key itself where others have its path.
-    for name in ["GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CREDENTIALS"] {
-        if let Ok(key) = std::env::var(name)
-            && key.trim_start().starts_with('{')
-        {
-            set(GoogleConfigKey::ServiceAccountKey, &key);
-        }
+    for (key, value) in google_environment(std::env::vars_os()) {
+        set(key, &value);
     }
     for (name, value) in options {
         let key: GoogleConfigKey = name.parse().map_err(|_| unknown(url, name, "service_account_key, service_account_path"))?;
@@ -117,6 +118,21 @@ fn gcs(url: &Url, options: &[(String, Secret)]) -> Result<Arc<dyn ObjectStore>, 
         builder = builder.with_config(GoogleConfigKey::Client(ClientConfigKey::AllowHttp), "true");
     }
     builder.build().map(|store| Arc::new(store) as Arc<dyn ObjectStore>).map_err(|error| refused(url, &error.to_string()))
+}
+
+/// What Google's own tools take from the environment. A platform without files has the key itself where others have its path.
+fn google_environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<(GoogleConfigKey, String)> {
+    let known = |(name, value): (OsString, OsString)| {
+        let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+        let is_key = value.trim_start().starts_with('{');
+        match name.as_str() {
+            "GOOGLE_APPLICATION_CREDENTIALS" | "GOOGLE_CREDENTIALS" if is_key => Some((GoogleConfigKey::ServiceAccountKey, value)),
+            "SERVICE_ACCOUNT" => Some((GoogleConfigKey::ServiceAccount, value)),
+            name if name.starts_with("GOOGLE_") => Some((name.to_ascii_lowercase().parse().ok()?, value)),
+            _ => None,
+        }
+    };
+    variables.filter_map(known).collect()
 }
 
 /// Options are those of Hadoop's own configuration, such as `dfs.ha.namenodes.NAME`; the files in `$HADOOP_CONF_DIR` count too.
@@ -137,4 +153,23 @@ fn unknown(url: &Url, name: &str, known: &str) -> DestinationError {
 
 fn refused(url: &Url, why: &str) -> DestinationError {
     super::refused(url.as_str(), why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_google_key_may_stand_where_its_path_would() {
+        let found = |name: &str, value: &str| google_environment([(OsString::from(name), OsString::from(value))].into_iter());
+        let is = |name: &str, value: &str, key: GoogleConfigKey| assert_eq!(found(name, value), [(key, value.to_owned())], "{name}");
+        is("GOOGLE_APPLICATION_CREDENTIALS", "{\"type\":\"service_account\"}", GoogleConfigKey::ServiceAccountKey);
+        is("GOOGLE_CREDENTIALS", " {}", GoogleConfigKey::ServiceAccountKey);
+        is("GOOGLE_APPLICATION_CREDENTIALS", "/etc/key.json", GoogleConfigKey::ApplicationCredentials);
+        is("GOOGLE_SERVICE_ACCOUNT_KEY", "{}", GoogleConfigKey::ServiceAccountKey);
+        is("SERVICE_ACCOUNT", "/etc/key.json", GoogleConfigKey::ServiceAccount);
+        for (name, value) in [("GOOGLE_CREDENTIALS", "/etc/key.json"), ("GOOGLE_CLOUD_PROJECT", "x"), ("AWS_REGION", "x")] {
+            assert_eq!(found(name, value), [], "{name}");
+        }
+    }
 }

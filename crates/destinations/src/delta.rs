@@ -9,6 +9,7 @@
 //! Several processes may append to one lake at once. Merging small files, cleaning the log and vacuuming take a lease per table where
 //! the lake is a folder; elsewhere two may do so at once, and the work of one is thrown away.
 
+mod catalog;
 mod change;
 mod commit;
 mod compact;
@@ -30,6 +31,7 @@ mod restore;
 mod split;
 mod vacuum;
 
+pub use catalog::{Catalog, KeyKind, Keys};
 pub use compact::{Compaction, CompactionOptions};
 pub use describe::{ColumnInfo, TableInfo};
 pub use durable::DurableStore;
@@ -40,6 +42,6 @@ pub use lake::{Lake, LakeOptions, LogUpkeep};
 pub use lease::Leased;
 pub use objects::MERGE_BYTES_MAX;
 pub use place::{Place, StorageOptions, check_location};
-pub use probe::{probe, probe_store};
+pub use probe::{probe, probe_governed, probe_store};
 pub use restore::{RestoreOptions, Restored};
 pub use vacuum::{RETENTION_MIN, Vacuum, VacuumOptions};

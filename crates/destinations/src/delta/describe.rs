@@ -1,6 +1,8 @@
 //! What a table holds, from its log alone.
 
 use arrow_cast::parse::string_to_timestamp_nanos;
+use deltalake_core::kernel::StructField;
+use deltalake_core::table::state::DeltaTableState;
 use freshet_core::{DestinationError, Micros};
 use serde_json::Value;
 
@@ -70,17 +72,19 @@ impl Lake {
             info.rows = info.rows.zip(file.num_records()).and_then(|(sum, rows)| Some(sum + i64::try_from(rows).ok()?));
             info.ts_range = widest(info.ts_range, file.stats().and_then(|stats| ts_range(&stats)));
         }
-        info.columns = state
-            .schema()
-            .fields()
-            .map(|field| ColumnInfo {
-                name: field.name().clone(),
-                sql_type: sql_type(field.data_type()),
-                comment: field.metadata().get("comment").map(ToString::to_string),
-            })
-            .collect();
+        info.columns = columns_of(state);
         Ok(Some(info))
     }
+}
+
+/// The columns in order.
+pub(super) fn columns_of(state: &DeltaTableState) -> Vec<ColumnInfo> {
+    let column = |field: &StructField| ColumnInfo {
+        name: field.name().clone(),
+        sql_type: sql_type(field.data_type()),
+        comment: field.metadata().get("comment").map(ToString::to_string),
+    };
+    state.schema().fields().map(column).collect()
 }
 
 fn widest(left: Option<(Micros, Micros)>, right: Option<(Micros, Micros)>) -> Option<(Micros, Micros)> {

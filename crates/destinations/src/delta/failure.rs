@@ -9,6 +9,9 @@ use freshet_core::DestinationError;
 /// `error`, which stopped us when we wanted to do `what`, named for what to do about it.
 pub(super) fn failure(what: impl Into<String>, error: impl Into<DeltaTableError>) -> DestinationError {
     let (what, error) = (what.into(), error.into());
+    if let Some(ours) = ours(&error) {
+        return with_words(&what, ours);
+    }
     let cause = cause_of(&error);
     let why = bare(error);
     let problem = |advice: &str| format!("cannot {what}: {why}. {advice}");
@@ -26,6 +29,28 @@ pub(super) fn failure(what: impl Into<String>, error: impl Into<DeltaTableError>
             cause: why,
         },
         Cause::Other => DestinationError::Transient { doing: format!("cannot {what}"), cause: why },
+    }
+}
+
+/// The failure of a catalog, which came through a store's own kind of error.
+fn ours(error: &DeltaTableError) -> Option<&DestinationError> {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(ours) = error.downcast_ref() {
+            return Some(ours);
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn with_words(what: &str, error: &DestinationError) -> DestinationError {
+    match error {
+        DestinationError::Transient { doing, cause } => {
+            DestinationError::Transient { doing: format!("cannot {what}: {doing}"), cause: cause.to_string().into() }
+        }
+        DestinationError::Refused { problem } => DestinationError::Refused { problem: format!("cannot {what}: {problem}") },
+        DestinationError::NotPermitted { problem } => DestinationError::NotPermitted { problem: format!("cannot {what}: {problem}") },
     }
 }
 

@@ -16,6 +16,8 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use object_store::ObjectStore;
 use tokio::sync::{Mutex as TaskMutex, Semaphore};
 
+use super::catalog::Catalog;
+use super::describe::columns_of;
 use super::failure::failure;
 use super::lease::{Lease, Leased};
 use super::log::{self, Positions};
@@ -47,6 +49,8 @@ pub struct LakeOptions {
     pub deleted_file_retention_days: u16,
     /// How to reach a lake on an object store, beyond what the environment says.
     pub storage: StorageOptions,
+    /// Who governs the lake: it hands out the keys to the tables, and is told of them. Nobody by default.
+    pub catalog: Option<Arc<dyn Catalog>>,
 }
 
 impl Default for LakeOptions {
@@ -59,6 +63,7 @@ impl Default for LakeOptions {
             log_retention_days: 7,
             deleted_file_retention_days: 7,
             storage: StorageOptions::new(),
+            catalog: None,
         }
     }
 }
@@ -106,7 +111,10 @@ impl Lake {
     /// # Errors
     /// [`DestinationError::Refused`] when the location is of a kind this destination does not know, or cannot be made.
     pub fn open(location: &str, options: LakeOptions) -> Result<Self, DestinationError> {
-        let place = Place::new(location, &options.storage)?;
+        let place = match &options.catalog {
+            Some(catalog) => Place::governed(location, &options.storage, Arc::clone(catalog), Arc::clone(&options.clock))?,
+            None => Place::new(location, &options.storage)?,
+        };
         Ok(Self::at(place, options))
     }
 
@@ -157,6 +165,11 @@ impl Lake {
     /// # Errors
     /// When the lake cannot be listed.
     pub async fn tables(&self) -> Result<Vec<String>, DestinationError> {
+        if let Some(catalog) = self.place.catalog() {
+            let mut names = catalog.tables().await?;
+            names.sort();
+            return Ok(names);
+        }
         let listed = |error: object_store::Error| failure(format!("list the tables of {}", self.place), error);
         let store = self.place.store();
         let folders = store.list_with_delimiter(Some(self.place.folder())).await.map_err(listed)?.common_prefixes;
@@ -251,6 +264,13 @@ impl Lake {
         let opened_at = table.version().unwrap_or_default();
         let positions = Positions::load(table.object_store().as_ref(), opened_at).await?;
         Ok(Some(OpenTable { table, positions, opened_at, looked_at: Instant::now() }))
+    }
+
+    /// Tells the catalog of table `name`, where there is one.
+    pub(super) async fn publish(&self, name: &str, table: &DeltaTable) -> Result<(), DestinationError> {
+        let Some(catalog) = self.place.catalog() else { return Ok(()) };
+        let state = table.snapshot().map_err(|error| failure(format!("read table {name}"), error))?;
+        catalog.publish(name, &columns_of(state)).await
     }
 
     /// Makes every entry of the log durable that we have seen, whoever wrote it. Its writer may have died between making

@@ -1,6 +1,7 @@
 //! Where a lake is, and how it is reached: a folder, or a URL of an object store.
 
 mod aws_profile;
+mod governed;
 mod recent;
 mod remote;
 
@@ -10,13 +11,15 @@ use std::sync::Arc;
 
 use deltalake_core::logstore::{StorageConfig, default_logstore};
 use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError};
-use freshet_core::{DestinationError, Secret};
+use freshet_core::{Clock, DestinationError, Secret};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use url::Url;
 
+use self::governed::GovernedStore;
 use self::recent::RecentEntries;
+use super::catalog::Catalog;
 use super::durable::{DurableStore, sync_directory};
 use super::failure::failure;
 
@@ -32,6 +35,7 @@ pub struct Place {
     /// The lake's own folder in `store`.
     folder: Path,
     local: Option<Local>,
+    catalog: Option<Arc<dyn Catalog>>,
 }
 
 /// What only a lake on this machine has.
@@ -53,10 +57,29 @@ impl Place {
                 Self::in_folder(&root, Arc::new(DurableStore::new(&root)))
             }
             Location::Remote(url) => {
-                let store = remote::store(&url, options)?;
+                let store = remote::store(&url, options, None)?;
                 Self::in_store(url, store)
             }
         }
+    }
+
+    /// The place at `location`, a URL, whose tables `catalog` governs: each is reached with keys from there, which are renewed before they
+    /// end by `clock`. No request is made.
+    ///
+    /// # Errors
+    /// [`DestinationError::Refused`] as for [`Place::new`], and for a path: no catalog hands out keys to one.
+    pub fn governed(
+        location: &str,
+        options: &[(String, Secret)],
+        catalog: Arc<dyn Catalog>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, DestinationError> {
+        let Location::Remote(url) = Location::parse(location)? else {
+            return Err(refused(location, "a catalog governs tables in a bucket or a container; name its URL"));
+        };
+        let folder = folder_of(&url)?;
+        let store = GovernedStore::new(url.clone(), folder, options, Arc::clone(&catalog), clock);
+        Ok(Self { catalog: Some(catalog), ..Self::in_store(url, Arc::new(store))? })
     }
 
     /// The existing folder `root`, an absolute path, reached through `store`, which addresses files by absolute path.
@@ -68,7 +91,7 @@ impl Place {
         let url = Url::from_directory_path(root).map_err(|()| not_absolute())?;
         let folder = Path::from_absolute_path(root).map_err(|_| not_absolute())?;
         let local = Some(Local { root: root.to_owned(), durable: DurableStore::new(root) });
-        Ok(Self { url, store, folder, local })
+        Ok(Self { url, store, folder, local, catalog: None })
     }
 
     /// The folder of `url` in `store`, which addresses objects from the root of what the URL's host names.
@@ -79,8 +102,13 @@ impl Place {
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
-        let folder = Path::from_url_path(url.path()).map_err(|error| refused(url.as_str(), &error.to_string()))?;
-        Ok(Self { url, store: Arc::new(RecentEntries::new(store)), folder, local: None })
+        let folder = folder_of(&url)?;
+        Ok(Self { url, store: Arc::new(RecentEntries::new(store)), folder, local: None, catalog: None })
+    }
+
+    /// Who governs the lake, if anybody does.
+    pub(super) fn catalog(&self) -> Option<&Arc<dyn Catalog>> {
+        self.catalog.as_ref()
     }
 
     /// The folder, of a lake on this machine.
@@ -178,6 +206,10 @@ impl Location {
         }
         Ok(Self::Remote(url))
     }
+}
+
+fn folder_of(url: &Url) -> Result<Path, DestinationError> {
+    Path::from_url_path(url.path()).map_err(|error| refused(url.as_str(), &error.to_string()))
 }
 
 /// Refuses a file where the lake at `location` would have to be.

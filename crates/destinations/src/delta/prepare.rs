@@ -33,7 +33,7 @@ impl Lake {
                     check_writable(table.name, state)?;
                     let missing = missing_columns(table.name, &state.schema(), &wanted)?;
                     if missing.is_empty() {
-                        return Ok(());
+                        return self.publish(table.name, &open.table).await;
                     }
                     tracing::info!(table = table.name, columns = missing.len(), "adding columns to table");
                     add_columns(table, &open.table, missing).await

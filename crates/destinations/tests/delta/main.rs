@@ -8,6 +8,7 @@ mod conformance;
 mod crowd;
 mod faults;
 mod faulty;
+mod governed;
 mod lint;
 mod maintenance;
 mod objects;

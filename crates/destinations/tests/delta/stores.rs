@@ -18,9 +18,9 @@ use crate::lint::log_is_sound;
 use crate::rigs::Rig;
 
 /// A lake on a rig.
-struct StoreLake {
-    lake: Lake,
-    url: String,
+pub struct StoreLake {
+    pub lake: Lake,
+    pub url: String,
     options: LakeOptions,
 }
 
@@ -29,7 +29,7 @@ impl StoreLake {
         Self::with_options(rig, LakeOptions { storage: rig.options(), ..LakeOptions::default() })
     }
 
-    fn with_options(rig: &Rig, options: LakeOptions) -> Self {
+    pub(crate) fn with_options(rig: &Rig, options: LakeOptions) -> Self {
         let url = rig.fresh_lake();
         Self { lake: Lake::open(&url, options.clone()).unwrap(), url, options }
     }

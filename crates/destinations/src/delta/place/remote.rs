@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_core::{DestinationError, Secret};
+use freshet_core::{Clock, DestinationError, Secret};
 use hdfs_native_object_store::HdfsObjectStoreBuilder;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use super::aws_profile::{self, ProfileCredentials};
+use crate::delta::catalog::{Catalog, FromKeys, TableKeys};
 
 /// Schemes of URLs that a lake can be at.
 pub(super) const SCHEMES: [&str; 9] = ["s3", "s3a", "abfss", "abfs", "az", "azure", "adl", "gs", "hdfs"];
@@ -30,13 +31,28 @@ const RETRY_WITHIN: Duration = Duration::from_secs(60);
 /// Times that a request is sent again before it is given up.
 const RETRIES: usize = 6;
 
-/// The store at `url`, reached with `options`, and the environment where they say nothing.
-pub(super) fn store(url: &Url, options: &[(String, Secret)]) -> Result<Arc<dyn ObjectStore>, DestinationError> {
+/// Whose table a store is to have keys for.
+pub(super) struct Governed {
+    pub(super) catalog: Arc<dyn Catalog>,
+    pub(super) table: String,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Governed {
+    fn keys<Credential: FromKeys>(self) -> Arc<TableKeys<Credential>> {
+        Arc::new(TableKeys::new(self.catalog, &self.table, self.clock))
+    }
+}
+
+/// The store at `url`, reached with `options`, and the environment where they say nothing. Keys that a catalog hands out count before all
+/// others.
+pub(super) fn store(url: &Url, options: &[(String, Secret)], governed: Option<Governed>) -> Result<Arc<dyn ObjectStore>, DestinationError> {
     match url.scheme() {
-        "s3" | "s3a" => s3(url, options),
-        "gs" => gcs(url, options),
+        "s3" | "s3a" => s3(url, options, governed),
+        "gs" => gcs(url, options, governed),
+        "hdfs" if governed.is_some() => Err(refused(url, "no catalog hands out keys to HDFS")),
         "hdfs" => hdfs(url, options),
-        _ => azure(url, options),
+        _ => azure(url, options, governed),
     }
 }
 
@@ -49,7 +65,7 @@ fn connector() -> Option<SpawnedReqwestConnector> {
     Handle::try_current().ok().map(SpawnedReqwestConnector::new)
 }
 
-fn s3(url: &Url, options: &[(String, Secret)]) -> Result<Arc<dyn ObjectStore>, DestinationError> {
+fn s3(url: &Url, options: &[(String, Secret)], governed: Option<Governed>) -> Result<Arc<dyn ObjectStore>, DestinationError> {
     let wanted = aws_profile::wanted(options);
     let mut builder = AmazonS3Builder::from_env().with_url(url.as_str()).with_retry(retries());
     if let Some(connector) = connector() {
@@ -75,6 +91,9 @@ fn s3(url: &Url, options: &[(String, Secret)]) -> Result<Arc<dyn ObjectStore>, D
             builder = builder.with_credentials(Arc::new(ProfileCredentials::new(profile)));
         }
     }
+    if let Some(governed) = governed {
+        builder = builder.with_credentials(governed.keys());
+    }
     if let Some(endpoint) = value_of(&builder, AmazonS3ConfigKey::Endpoint).or_else(|| value_of(&builder, AmazonS3ConfigKey::S3Endpoint))
         && endpoint.starts_with("http://")
     {
@@ -83,7 +102,7 @@ fn s3(url: &Url, options: &[(String, Secret)]) -> Result<Arc<dyn ObjectStore>, D
     builder.build().map(|store| Arc::new(store) as Arc<dyn ObjectStore>).map_err(|error| refused(url, &error.to_string()))
 }
 
-fn azure(url: &Url, options: &[(String, Secret)]) -> Result<Arc<dyn ObjectStore>, DestinationError> {
+fn azure(url: &Url, options: &[(String, Secret)], governed: Option<Governed>) -> Result<Arc<dyn ObjectStore>, DestinationError> {
     let mut builder = MicrosoftAzureBuilder::from_env().with_url(url.as_str()).with_retry(retries());
     if let Some(connector) = connector() {
         builder = builder.with_http_connector(connector);
@@ -93,6 +112,9 @@ fn azure(url: &Url, options: &[(String, Secret)]) -> Result<Arc<dyn ObjectStore>
             name.parse().map_err(|_| unknown(url, name, "account_name, access_key, sas_token, client_id, client_secret, tenant_id"))?;
         builder = builder.with_config(key, value.reveal());
     }
+    if let Some(governed) = governed {
+        builder = builder.with_credentials(governed.keys());
+    }
     let is_plain = builder.get_config_value(&AzureConfigKey::Endpoint).is_some_and(|endpoint| endpoint.starts_with("http://"));
     if is_plain {
         builder = builder.with_allow_http(true);
@@ -100,7 +122,7 @@ fn azure(url: &Url, options: &[(String, Secret)]) -> Result<Arc<dyn ObjectStore>
     builder.build().map(|store| Arc::new(store) as Arc<dyn ObjectStore>).map_err(|error| refused(url, &error.to_string()))
 }
 
-fn gcs(url: &Url, options: &[(String, Secret)]) -> Result<Arc<dyn ObjectStore>, DestinationError> {
+fn gcs(url: &Url, options: &[(String, Secret)], governed: Option<Governed>) -> Result<Arc<dyn ObjectStore>, DestinationError> {
     let mut builder = GoogleCloudStorageBuilder::new().with_url(url.as_str()).with_retry(retries());
     if let Some(connector) = connector() {
         builder = builder.with_http_connector(connector);
@@ -112,6 +134,9 @@ fn gcs(url: &Url, options: &[(String, Secret)]) -> Result<Arc<dyn ObjectStore>, 
     for (name, value) in options {
         let key: GoogleConfigKey = name.parse().map_err(|_| unknown(url, name, "service_account_key, service_account_path"))?;
         set(key, value.reveal());
+    }
+    if let Some(governed) = governed {
+        builder = builder.with_credentials(governed.keys());
     }
     let is_plain = builder.get_config_value(&GoogleConfigKey::BaseUrl).is_some_and(|base| base.starts_with("http://"));
     if is_plain {

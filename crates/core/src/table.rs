@@ -90,6 +90,21 @@ impl TableDef {
 }
 
 impl ColumnType {
+    /// Every type.
+    pub const ALL: [Self; 11] = [
+        Self::Text,
+        Self::Int,
+        Self::Long,
+        Self::Double,
+        Self::Boolean,
+        Self::Timestamp,
+        Self::Date,
+        Self::Binary,
+        Self::TextList,
+        Self::TextMap,
+        Self::DoubleMap,
+    ];
+
     /// The Arrow type that writers build.
     #[must_use]
     pub fn arrow(self) -> DataType {

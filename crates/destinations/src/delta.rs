@@ -33,7 +33,7 @@ mod vacuum;
 
 pub use catalog::{Catalog, KeyKind, Keys};
 pub use compact::{Compaction, CompactionOptions};
-pub use describe::{ColumnInfo, TableInfo};
+pub use describe::{ColumnInfo, Shape, TableInfo};
 pub use durable::DurableStore;
 pub use erase::{Erasure, RowFilter};
 pub use expire::{EXPIRE_AFTER_MIN, ExpireOptions, Expired};

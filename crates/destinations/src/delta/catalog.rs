@@ -12,7 +12,7 @@ use object_store::azure::AzureCredential;
 use object_store::gcp::GcpCredential;
 use tokio::sync::Mutex;
 
-use super::describe::ColumnInfo;
+use super::describe::Shape;
 
 /// Keys are fetched anew so long before their end, or at half of their time where that is less.
 const BEFORE_END: Duration = Duration::from_secs(300);
@@ -32,11 +32,11 @@ pub trait Catalog: fmt::Debug + Send + Sync {
     /// When it has none for us, or cannot be asked.
     async fn keys(&self, name: &str) -> Result<Keys, DestinationError>;
 
-    /// Tells it of table `name` and the columns that are in the table's log now. Cheap when it knows.
+    /// Tells it of table `name`, which its log describes as `shape`. Cheap when it knows.
     ///
     /// # Errors
     /// When it has another table of this name, or does not want ours.
-    async fn publish(&self, name: &str, columns: &[ColumnInfo]) -> Result<(), DestinationError>;
+    async fn publish(&self, name: &str, shape: &Shape) -> Result<(), DestinationError>;
 }
 
 /// Keys to a folder, for a while.
@@ -227,7 +227,7 @@ mod tests {
             Ok(Keys { kind, end: Micros(self.now().0 + 60 * MINUTE) })
         }
 
-        async fn publish(&self, _: &str, _: &[ColumnInfo]) -> Result<(), DestinationError> {
+        async fn publish(&self, _: &str, _: &Shape) -> Result<(), DestinationError> {
             Ok(())
         }
     }

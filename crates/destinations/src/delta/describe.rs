@@ -35,6 +35,17 @@ pub struct TableInfo {
     pub columns: Vec<ColumnInfo>,
 }
 
+/// What a table is, whatever is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// What one row is.
+    pub comment: Option<String>,
+    /// The columns that split the table into folders.
+    pub partition_columns: Vec<String>,
+    /// The columns in order.
+    pub columns: Vec<ColumnInfo>,
+}
+
 /// A column as the table's metadata describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnInfo {
@@ -72,19 +83,23 @@ impl Lake {
             info.rows = info.rows.zip(file.num_records()).and_then(|(sum, rows)| Some(sum + i64::try_from(rows).ok()?));
             info.ts_range = widest(info.ts_range, file.stats().and_then(|stats| ts_range(&stats)));
         }
-        info.columns = columns_of(state);
+        info.columns = shape_of(state).columns;
         Ok(Some(info))
     }
 }
 
-/// The columns in order.
-pub(super) fn columns_of(state: &DeltaTableState) -> Vec<ColumnInfo> {
+/// What the table's metadata says of it.
+pub(super) fn shape_of(state: &DeltaTableState) -> Shape {
     let column = |field: &StructField| ColumnInfo {
         name: field.name().clone(),
         sql_type: sql_type(field.data_type()),
         comment: field.metadata().get("comment").map(ToString::to_string),
     };
-    state.schema().fields().map(column).collect()
+    Shape {
+        comment: state.metadata().description().map(ToString::to_string),
+        partition_columns: state.metadata().partition_columns().to_vec(),
+        columns: state.schema().fields().map(column).collect(),
+    }
 }
 
 fn widest(left: Option<(Micros, Micros)>, right: Option<(Micros, Micros)>) -> Option<(Micros, Micros)> {

@@ -17,7 +17,7 @@ use object_store::ObjectStore;
 use tokio::sync::{Mutex as TaskMutex, Semaphore};
 
 use super::catalog::Catalog;
-use super::describe::columns_of;
+use super::describe::shape_of;
 use super::failure::failure;
 use super::lease::{Lease, Leased};
 use super::log::{self, Positions};
@@ -270,7 +270,7 @@ impl Lake {
     pub(super) async fn publish(&self, name: &str, table: &DeltaTable) -> Result<(), DestinationError> {
         let Some(catalog) = self.place.catalog() else { return Ok(()) };
         let state = table.snapshot().map_err(|error| failure(format!("read table {name}"), error))?;
-        catalog.publish(name, &columns_of(state)).await
+        catalog.publish(name, &shape_of(state)).await
     }
 
     /// Makes every entry of the log durable that we have seen, whoever wrote it. Its writer may have died between making

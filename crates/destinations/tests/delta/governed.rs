@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use freshet_core::{Clock, Destination, DestinationError, Micros, Secret, SystemClock};
 use freshet_destinations::delta::{
-    Catalog, ColumnInfo, CompactionOptions, KeyKind, Keys, Lake, LakeOptions, Leased, VacuumOptions, probe_governed,
+    Catalog, CompactionOptions, KeyKind, Keys, Lake, LakeOptions, Leased, Shape, VacuumOptions, probe_governed,
 };
 
 use crate::conformance::rows::{EVENTS, KEYS, WIDER_EVENTS, package};
@@ -45,8 +45,8 @@ impl Catalog for TestCatalog {
         Ok(Keys { kind, end: Micros(SystemClock.now().0 + 400_000) })
     }
 
-    async fn publish(&self, name: &str, columns: &[ColumnInfo]) -> Result<(), DestinationError> {
-        let described = columns.iter().map(|column| format!("{} {}", column.name, column.sql_type)).collect();
+    async fn publish(&self, name: &str, shape: &Shape) -> Result<(), DestinationError> {
+        let described = shape.columns.iter().map(|column| format!("{} {}", column.name, column.sql_type)).collect();
         self.published.lock().unwrap().insert(name.to_owned(), described);
         Ok(())
     }

@@ -14,6 +14,7 @@ use freshet_core::{
 };
 use futures::stream::{self, StreamExt, TryStreamExt};
 use object_store::ObjectStore;
+use object_store::path::Path;
 use tokio::sync::{Mutex as TaskMutex, Semaphore};
 
 use super::catalog::Catalog;
@@ -26,6 +27,9 @@ use super::place::{Place, StorageOptions};
 /// Time after which a table's whole log is listed for newer versions, and not only the next looked for: far below the time for which
 /// anybody keeps entries.
 const LOOK_FOR_NEXT_WITHIN: Duration = Duration::from_secs(600);
+
+/// How much longer than they have to entries of a log stay on an object store, so that its whole log is listed once in that time.
+const LOG_CLEANED_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// Folders that are looked into at once.
 const LOOKS_AHEAD: usize = 16;
@@ -225,8 +229,20 @@ impl Lake {
                 "the checkpoint of version {version} lists {after} files, the log {before}; nothing was removed from the log"
             )));
         }
-        let removed = cleanup_metadata(&again, None).await?;
+        let removed = if self.has_old_entries(store.as_ref()).await? { cleanup_metadata(&again, None).await? } else { 0 };
         Ok(LogUpkeep { checkpoint: i64::try_from(version).ok(), log_files_removed: u64::try_from(removed).unwrap_or(u64::MAX) })
+    }
+
+    /// Whether it is time to list a log for entries that nobody keeps: on an object store each page of that list is a request, so there the
+    /// first page, which has the oldest entry, must show one that is overdue.
+    async fn has_old_entries(&self, store: &dyn ObjectStore) -> DeltaResult<bool> {
+        if self.place.local().is_some() {
+            return Ok(true);
+        }
+        let Some(oldest) = store.list(Some(&Path::from("_delta_log"))).next().await.transpose()? else { return Ok(false) };
+        let kept = Duration::from_secs(u64::from(self.options.log_retention_days) * 24 * 3600) + LOG_CLEANED_EVERY;
+        let age_ms = (self.options.clock.now().0 / 1000).saturating_sub(oldest.last_modified.timestamp_millis());
+        Ok(u64::try_from(age_ms).is_ok_and(|age_ms| Duration::from_millis(age_ms) > kept))
     }
 
     pub(super) fn slot(&self, name: &str) -> Slot {

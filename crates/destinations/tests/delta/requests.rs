@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use freshet_core::Destination;
-use freshet_destinations::delta::{CompactionOptions, Lake, LakeOptions, Place};
+use freshet_core::{Clock, Destination, Micros, SystemClock};
+use freshet_destinations::delta::{CompactionOptions, Lake, LakeOptions, Leased, Place};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::memory::InMemory;
@@ -17,8 +18,9 @@ use object_store::{
     PutOptions, PutPayload, PutResult, Result,
 };
 
-use crate::conformance::commit;
 use crate::conformance::rows::{KEYS, package};
+use crate::conformance::{checkpoint, commit};
+use crate::removal::SetClock;
 
 /// Objects on one page of a list, on every store.
 const PAGE: usize = 1000;
@@ -34,11 +36,11 @@ struct Counting {
     counts: Arc<Mutex<Counts>>,
 }
 
-impl Counting {
-    fn count(&self, request: &'static str, times: usize) {
-        *self.counts.lock().unwrap().entry(request).or_default() += times;
-    }
+fn count(counts: &Mutex<Counts>, request: &'static str) {
+    *counts.lock().unwrap().entry(request).or_default() += 1;
+}
 
+impl Counting {
     fn listed(&self, prefix: Option<&Path>, after: Bound<Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let prefix = prefix.cloned().unwrap_or_default();
         let objects: Vec<ObjectMeta> = {
@@ -47,8 +49,15 @@ impl Counting {
             let below = below.take_while(|(path, _)| path.as_ref().starts_with(prefix.as_ref()));
             below.filter(|(path, _)| path.prefix_matches(&prefix)).map(|(_, object)| object.clone()).collect()
         };
-        self.count("LIST", 1 + objects.len().saturating_sub(1) / PAGE);
-        futures::stream::iter(objects.into_iter().map(Ok)).boxed()
+        // A page is asked for when somebody wants its first object.
+        let counts = Arc::clone(&self.counts);
+        count(&counts, "LIST");
+        let objects = objects.into_iter().enumerate().inspect(move |(at, _)| {
+            if *at > 0 && at % PAGE == 0 {
+                count(&counts, "LIST");
+            }
+        });
+        futures::stream::iter(objects.map(|(_, object)| Ok(object))).boxed()
     }
 
     async fn note(&self, location: &Path) -> Result<()> {
@@ -67,7 +76,7 @@ impl fmt::Display for Counting {
 #[async_trait]
 impl ObjectStore for Counting {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        self.count("PUT", 1);
+        count(&self.counts, "PUT");
         let put = self.inner.put_opts(location, payload, opts).await?;
         self.note(location).await?;
         Ok(put)
@@ -78,12 +87,12 @@ impl ObjectStore for Counting {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.count(if options.head { "HEAD" } else { "GET" }, 1);
+        count(&self.counts, if options.head { "HEAD" } else { "GET" });
         self.inner.get_opts(location, options).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.count("DELETE", 1);
+        count(&self.counts, "DELETE");
         let objects = Arc::clone(&self.objects);
         let forget = move |path: &Path| drop(objects.lock().unwrap().remove(path));
         self.inner.delete_stream(locations).inspect_ok(forget).boxed()
@@ -98,12 +107,12 @@ impl ObjectStore for Counting {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.count("LIST", 1);
+        count(&self.counts, "LIST");
         self.inner.list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.count("PUT", 1);
+        count(&self.counts, "PUT");
         self.inner.copy_opts(from, to, options).await?;
         self.note(to).await
     }
@@ -165,4 +174,27 @@ fn add(sum: &mut Counts, more: Counts) {
     for (request, times) in more {
         *sum.entry(request).or_default() += times;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_entries_of_a_log_on_a_store_are_listed_and_removed_when_they_are_overdue() {
+    let store = Arc::new(Counting::default());
+    let place = Place::in_store("s3://bucket/lake".parse().unwrap(), store).unwrap();
+    let clock = Arc::new(SetClock(AtomicI64::new(SystemClock.now().0)));
+    let options = LakeOptions { log_retention_days: 0, checkpoint_every: 5, clock: Arc::clone(&clock) as _, ..LakeOptions::default() };
+    let lake = Lake::at(place, options);
+    lake.prepare(&KEYS).await.unwrap();
+    let mut removed = Vec::new();
+    for at in 0..24_u64 {
+        if at == 12 {
+            clock.0.fetch_add(2 * Micros::PER_DAY, Ordering::SeqCst);
+        }
+        commit(&lake, &package(&KEYS, [i64::try_from(at).unwrap()], &[("a", at, at + 1)])).await;
+        let Leased::Done(upkeep) = lake.maintain_log(KEYS.name).await.unwrap() else { panic!("held") };
+        removed.push(upkeep.log_files_removed);
+    }
+    assert_eq!(removed[..12].iter().sum::<u64>(), 0, "{removed:?}");
+    assert!(removed[12..].iter().sum::<u64>() >= 12, "{removed:?}");
+    assert_eq!(checkpoint(&lake, &KEYS, "a").await, Some(24));
+    assert_eq!(lake.describe(KEYS.name).await.unwrap().unwrap().rows, Some(24));
 }

@@ -90,10 +90,11 @@ impl Rows {
     }
 }
 
-/// A statement that has ended well, or how far it is.
+/// How far a statement is.
 enum Progress {
-    Ended(Value),
     Runs { id: String, state: String },
+    Succeeded(Value),
+    Failed(WorkspaceError),
 }
 
 impl Workspace {
@@ -108,19 +109,27 @@ impl Workspace {
         let deadline = self.shared.timer.now() + self.limits().statement_within;
         let mut attempts = Attempts::none();
         loop {
-            match self.run_once(statement, &warehouse, &doing, deadline).await {
+            let error = match self.run_once(statement, &warehouse, &doing, deadline).await? {
                 Ok(rows) => return Ok(rows),
-                // What took all the time there was, or what somebody has cancelled, is not begun again at once.
-                Err(error) if matches!(&error, WorkspaceError::Slow { .. }) || is_cancelled(&error) => return Err(error),
-                Err(error) => {
-                    self.pause(&mut attempts, error, None).await?;
-                    tracing::info!(statement = statement.shown(), "statement runs again");
-                }
+                Err(error) => error,
+            };
+            // What took all the time there was, or what somebody has cancelled, is not begun again at once.
+            if matches!(&error, WorkspaceError::Slow { .. }) || is_cancelled(&error) {
+                return Err(error);
             }
+            self.pause(&mut attempts, error, None).await?;
+            tracing::info!(statement = statement.shown(), "statement runs again");
         }
     }
 
-    async fn run_once(&self, statement: &Statement, warehouse: &str, doing: &str, deadline: Duration) -> Result<Rows, WorkspaceError> {
+    /// Runs a statement once: its rows, or what became of it. The error outside is that of a call, which was made often enough.
+    async fn run_once(
+        &self,
+        statement: &Statement,
+        warehouse: &str,
+        doing: &str,
+        deadline: Duration,
+    ) -> Result<Result<Rows, WorkspaceError>, WorkspaceError> {
         let tags: Vec<Value> = statement.tags.iter().take(TAGS_MAX).map(|(key, value)| json!({ "key": key, "value": value })).collect();
         let body = json!({
             "statement": statement.text,
@@ -134,29 +143,22 @@ impl Workspace {
         let mut answer = self.value(&Call::post(doing, STATEMENTS, body)).await?;
         let mut wait = self.limits().look_first;
         loop {
-            match self.progress(doing, answer)? {
-                Progress::Ended(ended) => return self.rows(doing, ended).await,
-                Progress::Runs { id, state } => {
-                    let left = deadline.saturating_sub(self.shared.timer.now());
-                    if left.is_zero() {
-                        return Err(self.cancel(doing, &id, state).await);
-                    }
-                    self.shared.timer.sleep(wait.min(left)).await;
-                    wait = wait.mul_f64(1.5).min(self.limits().look_max);
-                    answer = self.look(doing, &id).await?;
-                }
+            let (id, state) = match self.progress(doing, answer)? {
+                Progress::Runs { id, state } => (id, state),
+                Progress::Failed(error) => return Ok(Err(error)),
+                Progress::Succeeded(ended) => return self.rows(doing, ended).await,
+            };
+            let left = deadline.saturating_sub(self.shared.timer.now());
+            if left.is_zero() {
+                return Ok(Err(self.cancel(doing, &id, state).await));
             }
-        }
-    }
-
-    /// How far the statement `id` is.
-    async fn look(&self, doing: &str, id: &str) -> Result<Value, WorkspaceError> {
-        match self.value(&Call::get(doing, &format!("{STATEMENTS}/{}", path_part(id)))).await {
-            // The workspace has forgotten it, so nobody can say how it ended.
-            Err(WorkspaceError::Missing { doing, message }) => {
-                Err(WorkspaceError::Failed { doing, code: "NOT_FOUND".to_owned(), message, is_transient: true })
-            }
-            ended => ended,
+            self.shared.timer.sleep(wait.min(left)).await;
+            wait = wait.mul_f64(1.5).min(self.limits().look_max);
+            let look = Call::get(doing, &format!("{STATEMENTS}/{}", path_part(&id)));
+            answer = match self.value(&look).await {
+                Err(WorkspaceError::Missing { message, .. }) => return Ok(Err(forgotten(doing, message))),
+                ended => ended?,
+            };
         }
     }
 
@@ -164,14 +166,12 @@ impl Workspace {
     fn progress(&self, doing: &str, answer: Value) -> Result<Progress, WorkspaceError> {
         let status = &answer["status"];
         let state = status["state"].as_str().unwrap_or_default().to_owned();
-        let failed = |code: &str, message: &str, is_transient| WorkspaceError::Failed {
-            doing: doing.to_owned(),
-            code: code.to_owned(),
-            message: message.to_owned(),
-            is_transient,
+        let failed = |code: &str, message: &str| {
+            let (doing, code, message) = (doing.to_owned(), code.to_owned(), message.to_owned());
+            Progress::Failed(WorkspaceError::Failed { doing, code, message, is_transient: true })
         };
         match state.as_str() {
-            "SUCCEEDED" => Ok(Progress::Ended(answer)),
+            "SUCCEEDED" => Ok(Progress::Succeeded(answer)),
             "PENDING" | "RUNNING" => {
                 let id = answer["statement_id"].as_str().filter(|id| !id.is_empty());
                 let id = id.ok_or_else(|| WorkspaceError::broken(doing, "the answer has no `statement_id`"))?;
@@ -180,10 +180,10 @@ impl Workspace {
             "FAILED" => {
                 let code = status["error"]["error_code"].as_str().unwrap_or("FAILED");
                 let message = self.shown(status["error"]["message"].as_str().unwrap_or("(without a reason)"));
-                Err(self.failure(doing, code, message, status["sql_state"].as_str()))
+                Ok(Progress::Failed(self.failure(doing, code, message, status["sql_state"].as_str())))
             }
-            CANCELED => Err(failed(CANCELED, "somebody cancelled it, or stopped the warehouse", true)),
-            "CLOSED" => Err(failed("CLOSED", "it ended, but its result is gone", true)),
+            CANCELED => Ok(failed(CANCELED, "somebody cancelled it, or stopped the warehouse")),
+            "CLOSED" => Ok(failed("CLOSED", "it ended, but its result is gone")),
             _ => Err(WorkspaceError::broken(doing, "the answer has no `status.state`")),
         }
     }
@@ -207,7 +207,7 @@ impl Workspace {
     }
 
     /// The rows of a statement that succeeded, chunk by chunk.
-    async fn rows(&self, doing: &str, mut ended: Value) -> Result<Rows, WorkspaceError> {
+    async fn rows(&self, doing: &str, mut ended: Value) -> Result<Result<Rows, WorkspaceError>, WorkspaceError> {
         let id = ended["statement_id"].as_str().unwrap_or_default().to_owned();
         let manifest = ended["manifest"].take();
         if manifest["truncated"] == json!(true) {
@@ -233,9 +233,7 @@ impl Workspace {
             let Some(next) = chunk["next_chunk_index"].as_u64() else { break };
             let path = format!("{STATEMENTS}/{}/result/chunks/{next}", path_part(&id));
             chunk = match self.value(&Call::get(doing, &path)).await {
-                Err(WorkspaceError::Missing { doing, message }) => {
-                    return Err(WorkspaceError::Failed { doing, code: "NOT_FOUND".to_owned(), message, is_transient: true });
-                }
+                Err(WorkspaceError::Missing { message, .. }) => return Ok(Err(forgotten(doing, message))),
                 ended => ended?,
             };
         }
@@ -243,9 +241,14 @@ impl Workspace {
             Some(count) if count != rows.rows.len() as u64 => {
                 Err(WorkspaceError::broken(doing, &format!("{} rows came, but there are {count}", rows.rows.len())))
             }
-            _ => Ok(rows),
+            _ => Ok(Ok(rows)),
         }
     }
+}
+
+/// The workspace no longer knows a statement or its result, so nobody can say how it ended.
+fn forgotten(doing: &str, message: String) -> WorkspaceError {
+    WorkspaceError::Failed { doing: doing.to_owned(), code: "NOT_FOUND".to_owned(), message, is_transient: true }
 }
 
 /// Whether somebody cancelled the statement, or stopped its warehouse.

@@ -285,3 +285,156 @@ fn host_address(text: &str) -> Result<String, String> {
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     web_address(&format!("{scheme}://{host}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    const HOST: (&str, &str) = ("DATABRICKS_HOST", "https://w.cloud.databricks.com/?o=1");
+
+    const PROFILES: &str = "; people's\n[DEFAULT]\nhost = w.cloud.databricks.com\ntoken = default-5ecr3t\n\n[work]\nhost = https://work.example/\n\
+                            client_id = id\nclient_secret = work-5ecr3t\nwarehouse_id = ab12\n\n[cli]\nhost = https://cli.example\nauth_type = databricks-cli\n";
+
+    /// What `settings` and these variables mean, with a file of profiles at hand.
+    fn find_with(settings: &LoginSettings, variables: &[(&str, &str)]) -> Result<Found, String> {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join(".databrickscfg"), PROFILES).unwrap();
+        let variables: BTreeMap<&str, &str> = variables.iter().copied().collect();
+        let home = directory.path().display().to_string();
+        let environment = |name: &str| match name {
+            "HOME" if !variables.contains_key("HOME") => Some(home.clone()),
+            name => variables.get(name).map(|value| (*value).to_owned()),
+        };
+        let found = find(settings, &environment).map_err(|error| error.to_string());
+        assert!(!format!("{found:?}").contains("5ecr3t"), "{found:?}");
+        found
+    }
+
+    fn login_of(variables: &[(&str, &str)]) -> Result<Login, String> {
+        find_with(&LoginSettings::default(), variables).map(|found| found.login)
+    }
+
+    fn secret(text: &str) -> Secret {
+        Secret::new(text.to_owned())
+    }
+
+    fn check_refused(variables: &[(&str, &str)], words: &[&str]) {
+        let error = login_of(variables).unwrap_err();
+        assert!(words.iter().all(|word| error.contains(word)), "{error} lacks one of {words:?}");
+    }
+
+    #[test]
+    fn what_is_configured_counts_before_the_environment_and_that_before_a_profile() {
+        let token = |settings: &LoginSettings, variables: &[(&str, &str)]| find_with(settings, variables).unwrap().login;
+        let configured = LoginSettings { token: Some(secret("config-5ecr3t")), ..LoginSettings::default() };
+        let variables = [HOST, ("DATABRICKS_TOKEN", "env-5ecr3t")];
+        assert!(token(&configured, &variables) == Login::Token(secret("config-5ecr3t")));
+        assert!(token(&LoginSettings::default(), &variables) == Login::Token(secret("env-5ecr3t")));
+        // The usual profile, and one that is named.
+        let found = find_with(&LoginSettings::default(), &[]).unwrap();
+        assert_eq!((found.host.as_str(), found.warehouse), ("https://w.cloud.databricks.com", None));
+        assert!(found.login == Login::Token(secret("default-5ecr3t")));
+        for (profile, variables) in [(Some("work"), vec![]), (None, vec![("DATABRICKS_CONFIG_PROFILE", "work")])] {
+            let settings = LoginSettings { profile: profile.map(str::to_owned), ..LoginSettings::default() };
+            let found = find_with(&settings, &variables).unwrap();
+            assert_eq!(
+                (found.host.as_str(), found.warehouse.as_deref(), found.login.name()),
+                ("https://work.example", Some("ab12"), "oauth-m2m")
+            );
+        }
+        let found = find_with(&LoginSettings::default(), &[("DATABRICKS_CONFIG_PROFILE", "cli")]).unwrap();
+        assert!(found.login == Login::DatabricksCli { program: "databricks".into(), profile: Some("cli".to_owned()) });
+    }
+
+    #[test]
+    fn a_profile_is_for_its_own_host() {
+        let settings =
+            LoginSettings { host: Some("https://other.example".to_owned()), profile: Some("work".to_owned()), ..LoginSettings::default() };
+        let error = find_with(&settings, &[]).unwrap_err();
+        assert!(
+            error.contains("the profile work is for https://work.example/, but `host` in the configuration says https://other.example"),
+            "{error}"
+        );
+        // As it is written does not matter.
+        let settings = LoginSettings { host: Some("work.example/browse?o=7".to_owned()), ..settings };
+        assert_eq!(find_with(&settings, &[]).unwrap().host, "https://work.example");
+        check_refused(&[("DATABRICKS_CONFIG_PROFILE", "none")], &["has no profile none; it has: DEFAULT, work, cli"]);
+        check_refused(
+            &[("HOME", "/no/such"), ("DATABRICKS_CONFIG_PROFILE", "x")],
+            &["there is no profile x: there is no /no/such/.databrickscfg"],
+        );
+        check_refused(&[("HOME", "/no/such")], &["it is not said where the workspace is"]);
+        check_refused(
+            &[("DATABRICKS_HOST", "http://w.example"), ("DATABRICKS_TOKEN", "5ecr3t")],
+            &["DATABRICKS_HOST", "must begin with https://"],
+        );
+        check_refused(&[HOST, ("DATABRICKS_TOKEN", "x"), ("DATABRICKS_WAREHOUSE_ID", "a b")], &["DATABRICKS_WAREHOUSE_ID must be the id"]);
+    }
+
+    #[test]
+    fn two_ways_at_once_are_both_named() {
+        let both = [HOST, ("DATABRICKS_TOKEN", "5ecr3t"), ("DATABRICKS_CLIENT_ID", "id"), ("DATABRICKS_CLIENT_SECRET", "5ecr3t")];
+        check_refused(
+            &both,
+            &["pat (by the variable DATABRICKS_TOKEN), oauth-m2m (by the variable DATABRICKS_CLIENT_SECRET)", "auth_type"],
+        );
+        for (way, name) in [("pat", "pat"), ("oauth-m2m", "oauth-m2m")] {
+            let variables = [&both[..], &[("DATABRICKS_AUTH_TYPE", way)]].concat();
+            assert_eq!(login_of(&variables).unwrap().name(), name);
+        }
+        let configured =
+            LoginSettings { client_id: Some("id".to_owned()), client_secret: Some(secret("5ecr3t")), ..LoginSettings::default() };
+        let error = find_with(&configured, &both[..2]).unwrap_err();
+        assert!(error.contains("`client_secret` in the configuration"), "{error}");
+        // Half of a way is not passed over in silence.
+        check_refused(
+            &[HOST, ("DATABRICKS_CLIENT_SECRET", "5ecr3t")],
+            &["`client_id` (DATABRICKS_CLIENT_ID) is not: oauth-m2m needs both"],
+        );
+        check_refused(&[HOST, ("DATABRICKS_AUTH_TYPE", "google-id")], &["\"google-id\"; this version knows pat, oauth-m2m"]);
+        check_refused(&[HOST, ("DATABRICKS_AUTH_TYPE", "oauth-m2m"), ("DATABRICKS_CLIENT_ID", "id")], &["needs `client_secret`"]);
+        check_refused(&[HOST, ("HOME", "/no/such")], &["it is not said how to log in"]);
+    }
+
+    #[test]
+    fn who_runs_us_can_vouch_for_us() {
+        let id = ("DATABRICKS_CLIENT_ID", "id");
+        let federated = |subject, audience: Option<&str>| Login::Federated {
+            client_id: Some("id".to_owned()),
+            subject,
+            audience: audience.map(str::to_owned),
+        };
+        let known = login_of(&[HOST, id, ("DATABRICKS_OIDC_TOKEN_ENV", "MY_JWT"), ("MY_JWT", "5ecr3t")]).unwrap();
+        assert!(known == federated(Subject::Known(secret("5ecr3t")), None));
+        let file = login_of(&[HOST, id, ("DATABRICKS_OIDC_TOKEN_FILEPATH", "/run/jwt"), ("DATABRICKS_TOKEN_AUDIENCE", "a")]).unwrap();
+        assert!(file == federated(Subject::File("/run/jwt".into()), Some("a")));
+        let actions = [("ACTIONS_ID_TOKEN_REQUEST_URL", "https://gh.example/t?x=1"), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "5ecr3t")];
+        let github = login_of(&[&[HOST, id], &actions[..]].concat()).unwrap();
+        assert!(github == federated(Subject::GitHub { url: "https://gh.example/t?x=1".to_owned(), token: secret("5ecr3t") }, None));
+        // Without a principal, GitHub's variables mean nothing: here the usual profile's token.
+        assert_eq!(login_of(&actions).unwrap().name(), "pat");
+        let elsewhere = [HOST, id, ("ACTIONS_ID_TOKEN_REQUEST_URL", "http://gh.example/t"), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "5ecr3t")];
+        check_refused(&elsewhere, &["ACTIONS_ID_TOKEN_REQUEST_URL must begin with https://"]);
+    }
+
+    #[test]
+    fn azure_has_clouds() {
+        let azure = [HOST, ("ARM_TENANT_ID", "t"), ("ARM_CLIENT_ID", "id"), ("ARM_CLIENT_SECRET", "5ecr3t")];
+        let authority = |more: &[(&str, &str)]| match login_of(&[&azure[..], more].concat()) {
+            Ok(Login::Azure { authority, .. }) => authority,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(authority(&[]), "https://login.microsoftonline.com");
+        assert_eq!(authority(&[("ARM_ENVIRONMENT", "usgovernment")]), "https://login.microsoftonline.us");
+        assert_eq!(authority(&[("ARM_ENVIRONMENT", "AzureChinaCloud")]), "https://login.chinacloudapi.cn");
+        assert_eq!(authority(&[("AZURE_AUTHORITY_HOST", "http://127.0.0.1:9/")]), "http://127.0.0.1:9");
+        check_refused(&[&azure[..], &[("ARM_ENVIRONMENT", "mars")]].concat(), &["ARM_ENVIRONMENT"]);
+        check_refused(&[HOST, ("ARM_CLIENT_SECRET", "5ecr3t"), ("ARM_CLIENT_ID", "id")], &["ARM_TENANT_ID is not"]);
+        check_refused(
+            &[HOST, ("ARM_TENANT_ID", "../x"), ("ARM_CLIENT_ID", "id"), ("ARM_CLIENT_SECRET", "5ecr3t")],
+            &["must be an id or a domain"],
+        );
+    }
+}

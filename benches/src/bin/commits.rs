@@ -10,7 +10,7 @@ use bytes::Bytes;
 use clap::Parser;
 use freshet_bench::random::Random;
 use freshet_core::{Clock as _, Format, LoadId, Package, Payload, ShardId, SourceKind, Span, SystemClock};
-use freshet_destinations::delta::{CompactionOptions, Lake, LakeOptions};
+use freshet_destinations::delta::{CompactionOptions, Lake, LakeOptions, Leased};
 use freshet_load::{Committer, Retry};
 use freshet_tables::{Delivery, PositionOf, Rows, TABLES, TableRows};
 
@@ -29,6 +29,9 @@ struct Arguments {
     /// Log entries after which a table is opened anew; by default what the daemon does
     #[arg(long)]
     reopen_every: Option<u64>,
+    /// Leave every file as it is, and merge all of them at the end
+    #[arg(long)]
+    keep_files: bool,
     /// Log entries after which a checkpoint is written; by default what the daemon does
     #[arg(long)]
     checkpoint_every: Option<u64>,
@@ -69,7 +72,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         times.push(started.elapsed());
         if commit % UPKEEP_EVERY == 0 {
             for table in ["logs", "_loads"] {
-                lake.compact(table, &CompactionOptions::default()).await?;
+                if !arguments.keep_files {
+                    lake.compact(table, &CompactionOptions::default()).await?;
+                }
                 lake.maintain_log(table).await?;
             }
         }
@@ -89,6 +94,28 @@ async fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     }
+    if arguments.keep_files {
+        merge(&lake).await?;
+    }
+    Ok(())
+}
+
+/// Merges all files of the table.
+async fn merge(lake: &Lake) -> Result<(), Box<dyn Error>> {
+    let started = Instant::now();
+    let Leased::Done(merged) = lake.compact("logs", &CompactionOptions { all: true, ..CompactionOptions::default() }).await? else {
+        return Err("another process is at the lake".into());
+    };
+    let (seconds, mebibytes) = (started.elapsed().as_secs_f64(), merged.bytes_before as f64 / f64::from(1 << 20));
+    println!(
+        "merged {} files of {mebibytes:.0} MiB into {} of {:.0} MiB in {seconds:.1} s: {:.1} MiB and {:.0} rows a second, memory {:.0} MiB",
+        merged.files_before,
+        merged.files_after,
+        merged.bytes_after as f64 / f64::from(1 << 20),
+        mebibytes / seconds,
+        merged.rows as f64 / seconds,
+        resident_mib()?
+    );
     Ok(())
 }
 

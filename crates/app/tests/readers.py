@@ -2,7 +2,7 @@
 
     readers.py LAKE EXPECTED.json
 
-EXPECTED.json holds, by table, the count of rows and of each column its name, its Delta type, the count of values that are
+LAKE is a folder, or s3://BUCKET/PATH on the server that AWS_ENDPOINT_URL names, with the keys of the environment. EXPECTED.json holds, by table, the count of rows and of each column its name, its Delta type, the count of values that are
 not NULL and their sum: of numbers and booleans themselves, of text and binary the lengths in bytes, of times the
 microseconds and of dates the days since 1970. Prints a line for each reader and one for each difference; exit code 1 when there is any.
 """
@@ -82,53 +82,107 @@ def duckdb_with_delta():
     return connection
 
 
-def duckdb_reader():
+def on_s3():
+    """The server, and what deltalake and polars want to be told of it."""
+    server = os.environ["AWS_ENDPOINT_URL"]
+    names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")
+    return server, {**{name: os.environ[name] for name in names}, "AWS_ALLOW_HTTP": "true"}
+
+
+def is_url(path):
+    return "://" in path
+
+
+def duckdb_on_s3(connection):
+    """Lets it read from there, without a download."""
+    import duckdb_extension_httpfs
+
+    folder = os.path.dirname(duckdb_extension_httpfs.__file__)
+    (extension,) = glob.glob(f"{folder}/extensions/*/httpfs.duckdb_extension")
+    connection.execute(f"LOAD '{extension}'")
+    server, options = on_s3()
+    connection.execute(
+        f"""CREATE SECRET (TYPE s3, KEY_ID '{options["AWS_ACCESS_KEY_ID"]}', SECRET '{options["AWS_SECRET_ACCESS_KEY"]}',
+        REGION '{options["AWS_REGION"]}', ENDPOINT '{server.removeprefix("http://")}', USE_SSL false, URL_STYLE 'path')"""
+    )
+
+
+def duckdb_reader(lake):
     connection = duckdb_with_delta()
+    if is_url(lake):
+        duckdb_on_s3(connection)
     return lambda path: connection.execute(f"SELECT * FROM delta_scan('{path}')").to_arrow_table()
 
 
-def chdb_reader(kernel):
+def chdb_reader(lake, kernel):
     import chdb
 
     settings = f"allow_experimental_delta_kernel_rs={kernel}, session_timezone='UTC', output_format_arrow_string_as_string=0"
 
     def read(path):
-        # It may read below the working directory only.
-        os.chdir(os.path.dirname(path))
-        answer = chdb.query(f"SELECT * FROM deltaLakeLocal('{path}') SETTINGS {settings}", "ArrowStream")
+        if is_url(path):
+            server, options = on_s3()
+            url = f"{server}/{path.removeprefix('s3://')}/"
+            place = f"deltaLake('{url}', '{options['AWS_ACCESS_KEY_ID']}', '{options['AWS_SECRET_ACCESS_KEY']}')"
+        else:
+            # It may read below the working directory only.
+            os.chdir(os.path.dirname(path))
+            place = f"deltaLakeLocal('{path}')"
+        answer = chdb.query(f"SELECT * FROM {place} SETTINGS {settings}", "ArrowStream")
         return pa.ipc.open_stream(answer.bytes()).read_all()
 
     return read
 
 
-def polars_reader():
+def polars_reader(lake):
     import polars
 
-    return lambda path: polars.read_delta(path).to_arrow()
+    options = on_s3()[1] if is_url(lake) else None
+    return lambda path: polars.read_delta(path, storage_options=options).to_arrow()
 
 
-def deltalake_reader():
+def deltalake_reader(lake):
     from deltalake import DeltaTable
 
-    return lambda path: DeltaTable(path).to_pyarrow_table()
+    options = on_s3()[1] if is_url(lake) else None
+    return lambda path: DeltaTable(path, storage_options=options).to_pyarrow_table()
+
+
+def sail_reader(lake):
+    """Spark SQL, by a server that is not Spark's."""
+    import warnings
+
+    warnings.filterwarnings("ignore")
+    if is_url(lake):
+        os.environ.update(on_s3()[1])
+    from pysail.spark import SparkConnectServer
+    from pyspark.sql import SparkSession
+
+    server = SparkConnectServer(ip="127.0.0.1", port=0)
+    server.start(background=True)
+    session = SparkSession.builder.remote(f"sc://127.0.0.1:{server.listening_address[1]}").getOrCreate()
+    session.conf.set("spark.sql.session.timeZone", "UTC")
+    # Kept as long as the session: it ends with the server.
+    return lambda path, _server=server: session.read.format("delta").load(path).toArrow()
 
 
 READERS = {
     "DuckDB": duckdb_reader,
-    "chDB, its own log reader": lambda: chdb_reader(0),
-    "chDB, kernel": lambda: chdb_reader(1),
+    "chDB, its own log reader": lambda lake: chdb_reader(lake, 0),
+    "chDB, kernel": lambda lake: chdb_reader(lake, 1),
     "polars": polars_reader,
     "deltalake": deltalake_reader,
+    "Sail": sail_reader,
 }
 
 
 def main(lake, expected_path):
     with open(expected_path, encoding="utf-8") as file:
         expected = json.load(file)
-    lake, bad = os.path.realpath(lake), 0
+    lake, bad = lake if is_url(lake) else os.path.realpath(lake), 0
     for name, make in READERS.items():
         try:
-            read = make()
+            read = make(lake)
         except ImportError as error:
             print(f"{name}: skipped, {error}")
             continue
@@ -143,7 +197,9 @@ def main(lake, expected_path):
                 print(f"{name}: {table}: {difference}")
         if bad == before:
             print(f"{name}: {len(expected)} tables agree")
-    sys.exit(1 if bad else 0)
+    sys.stdout.flush()
+    # Sail's threads do not end by themselves.
+    os._exit(1 if bad else 0)
 
 
 if __name__ == "__main__":

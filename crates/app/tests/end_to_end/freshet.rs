@@ -51,6 +51,11 @@ impl Place {
         self.path("lake")
     }
 
+    /// The lake's URL, on an object store.
+    pub(crate) fn lake_url(&self) -> &str {
+        self.lake_url.as_deref().unwrap()
+    }
+
     /// Writes a file and returns its path.
     pub(crate) fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);

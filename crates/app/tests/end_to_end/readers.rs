@@ -1,6 +1,6 @@
-//! The tables in the eyes of readers that are not ours: DuckDB, ClickHouse, polars, delta-rs from Python.
+//! The tables in the eyes of readers that are not ours: DuckDB, ClickHouse, polars, delta-rs from Python, Sail.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Map, Value, json};
@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::chance;
 use crate::freshet::{Place, sample};
 use crate::keys::keyed_lines;
+use crate::rigs::Rig;
 use crate::sync::requests_around_a_release;
 
 /// What [`Place::query`] sums for a column of this type, in the words of `readers.py`.
@@ -50,8 +51,12 @@ fn python() -> Option<String> {
 
 /// Runs a script of ours with it, and gives what it said.
 fn run_script(python: &str, name: &str, arguments: &[&Path]) -> String {
+    run_with(Command::new(python), name, arguments)
+}
+
+fn run_with(mut python: Command, name: &str, arguments: &[&Path]) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name);
-    let output = Command::new(python).arg(script).args(arguments).output().unwrap();
+    let output = python.arg(script).args(arguments).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     eprintln!("{said}");
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
@@ -73,6 +78,22 @@ fn duckdb_runs_the_view_as_its_file_says() {
 fn other_readers_see_what_we_see() {
     let Some(python) = python() else { return };
     let place = Place::new();
+    let expected = lake_of_many_versions(&place);
+    run_script(&python, "readers.py", &[&place.lake(), &expected]);
+}
+
+#[test]
+fn other_readers_see_what_we_see_on_s3() {
+    let (Some(python), Some(rig)) = (python(), Rig::s3()) else { return };
+    let place = Place::on(&rig);
+    let expected = lake_of_many_versions(&place);
+    let mut python = Command::new(python);
+    python.envs(rig.environment.iter().map(|(name, value)| (*name, value.as_str())));
+    run_with(python, "readers.py", &[Path::new(place.lake_url()), &expected]);
+}
+
+/// Fills a lake in every way that leaves something behind which a reader must not see, and says what is in it.
+fn lake_of_many_versions(place: &Place) -> PathBuf {
     place.file("freshet.toml", "[load]\nmax_rows = 3000\n");
     for part in 0..6 {
         place.import(&[&place.file("more.log", keyed_lines(500 + part, part * 100_000, 4_000))]);
@@ -93,7 +114,6 @@ fn other_readers_see_what_we_see() {
     }
     let tables = place.json("tables list", &[]);
     let tables = tables.as_array().unwrap().iter().map(|table| table["table"].as_str().unwrap());
-    let expected: Map<String, Value> = tables.map(|table| (table.to_owned(), seen_by_us(&place, table))).collect();
-    let expected = place.file("expected.json", Value::from(expected).to_string());
-    run_script(&python, "readers.py", &[&place.lake(), &expected]);
+    let expected: Map<String, Value> = tables.map(|table| (table.to_owned(), seen_by_us(place, table))).collect();
+    place.file("expected.json", Value::from(expected).to_string())
 }

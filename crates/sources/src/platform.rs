@@ -11,7 +11,6 @@
 //! requests an hour, of which 75 come back each minute; every answer says in `RateLimit-Remaining` how many are left.
 
 mod archive;
-mod backoff;
 mod budget;
 mod counters;
 mod error;
@@ -19,7 +18,6 @@ mod oauth;
 mod options;
 mod pages;
 mod range;
-mod timer;
 mod token;
 
 use std::sync::Arc;
@@ -27,22 +25,21 @@ use std::time::Duration;
 
 use freshet_core::Secret;
 use freshet_web::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH, RANGE};
-use freshet_web::{Answer, Client, Method, Peer, RequestBuilder, web_address};
+use freshet_web::{Answer, Backoff, Client, Method, Peer, RequestBuilder, web_address};
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use backoff::Backoff;
 use budget::{Budget, Taken};
 use token::{Access, TokenSource, authorization};
 
 pub use archive::{Archive, ArchiveError};
 pub use counters::{ApiCounters, ApiCounts};
 pub use error::{ApiError, Flaw, Refusal};
+pub use freshet_web::{RuntimeTimer, Timer};
 pub use oauth::OAuth;
 pub use options::{ApiLimits, ApiOptions};
 pub use pages::{Page, Pages, Part};
 pub use range::{PAGE_OBJECTS_MAX, Range};
-pub use timer::{RuntimeTimer, Timer};
 pub use token::Token;
 
 /// Where Heroku's API is.

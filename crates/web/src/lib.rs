@@ -3,7 +3,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod address;
+mod backoff;
 mod stream;
+mod timer;
 mod trouble;
 
 use std::time::Duration;
@@ -13,8 +15,10 @@ use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 
 pub use address::web_address;
+pub use backoff::{Backoff, random_seed};
 pub use reqwest::{Method, RequestBuilder, header};
 pub use stream::Stream;
+pub use timer::{RuntimeTimer, Timer};
 pub use trouble::Trouble;
 
 /// Who a client talks to.

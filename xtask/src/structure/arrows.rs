@@ -51,7 +51,16 @@ const HEAVY: [(&str, &[&str]); 23] = [
     ("rustls*", &["freshet-sources", "freshet-web", "freshet-fake-heroku", "freshet"]),
     (
         "tokio",
-        &["freshet-spool", "freshet-sources", "freshet-load", "freshet-destinations", "freshet-query", "freshet-fake-heroku", "freshet"],
+        &[
+            "freshet-spool",
+            "freshet-sources",
+            "freshet-web",
+            "freshet-load",
+            "freshet-destinations",
+            "freshet-query",
+            "freshet-fake-heroku",
+            "freshet",
+        ],
     ),
     ("tokio-rustls", &["freshet-sources", "freshet-fake-heroku"]),
     ("toml*", &["freshet-tables", "freshet"]),

@@ -18,14 +18,13 @@ use std::time::Duration;
 
 use freshet_core::Secret;
 use freshet_web::header::{ACCEPT, CONTENT_TYPE};
-use freshet_web::{Client, Trouble, web_address};
+use freshet_web::{Client, Timer, Trouble, web_address};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use url::form_urlencoded;
 
 use super::error::{ApiError, Flaw, Refusal};
 use super::options::ApiOptions;
-use super::timer::Timer;
 use super::token::{Access, authorization};
 use super::{client, shown};
 

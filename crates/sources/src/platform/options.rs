@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_web::{Client, WebLimits};
+use freshet_web::{Client, RuntimeTimer, Timer, WebLimits, random_seed};
 
-use super::backoff::random_seed;
-use super::timer::{RuntimeTimer, Timer};
 use super::token::Token;
 
 /// What an [`Api`](super::Api) is made from.

@@ -5,30 +5,35 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Exponential back-off with jitter: clients that failed together do not come back together.
-pub(super) struct Backoff {
+#[derive(Debug)]
+pub struct Backoff {
     first: Duration,
     most: Duration,
     chance: AtomicU64,
 }
 
 /// A seed of the system's own randomness.
-pub(super) fn random_seed() -> u64 {
+#[must_use]
+pub fn random_seed() -> u64 {
     RandomState::new().hash_one(0_u8)
 }
 
 impl Backoff {
     /// Waits of up to `first`, then twice as much each time, up to `most`; all chance follows from `seed`.
-    pub(super) fn new(first: Duration, most: Duration, seed: u64) -> Self {
+    #[must_use]
+    pub fn new(first: Duration, most: Duration, seed: u64) -> Self {
         Self { first, most, chance: AtomicU64::new(seed) }
     }
 
     /// The wait after the failure `number`, counted from 1: anything up to the bound ("full jitter").
-    pub(super) fn full(&self, number: u32) -> Duration {
+    #[must_use]
+    pub fn full(&self, number: u32) -> Duration {
         self.bound(number).mul_f64(self.unit())
     }
 
     /// As [`Backoff::full`], but at least half of the bound: for whoever was told to ask less.
-    pub(super) fn half(&self, number: u32) -> Duration {
+    #[must_use]
+    pub fn half(&self, number: u32) -> Duration {
         self.bound(number).mul_f64(f64::midpoint(self.unit(), 1.0))
     }
 

@@ -14,6 +14,7 @@ mod catalog;
 mod columns;
 mod credentials;
 mod error;
+mod external;
 mod files;
 mod grants;
 pub mod login;
@@ -34,6 +35,7 @@ pub use catalog::{CatalogColumn, CatalogTable, ExternalTable, Registered, Schema
 pub use columns::ColumnSpec;
 pub use credentials::{CloudKey, Credentials, PathOperation, TableOperation};
 pub use error::WorkspaceError;
+pub use external::{ExternalOptions, UnityCatalog};
 pub use files::FolderEntry;
 pub use grants::{Grant, Privileges, Securable};
 pub use statement::{Rows, Statement};

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Workspace;
 use super::call::Call;
+use super::catalog::TableName;
 use super::error::WorkspaceError;
 use super::grants::{Grant, Securable};
 
@@ -124,18 +125,26 @@ impl Workspace {
         self.credentials(&call).await
     }
 
-    /// Credentials for the files of the table with the catalog's id `table_id`.
+    /// Credentials for the files of the table `name`, which has the catalog's id `table_id`.
     ///
     /// # Errors
     /// See [`WorkspaceError`].
-    pub async fn table_credentials(&self, table_id: &str, operation: TableOperation) -> Result<Credentials, WorkspaceError> {
-        let operation = match operation {
-            TableOperation::Read => "READ",
-            TableOperation::ReadWrite => "READ_WRITE",
+    pub async fn table_credentials(
+        &self,
+        name: &TableName,
+        table_id: &str,
+        operation: TableOperation,
+    ) -> Result<Credentials, WorkspaceError> {
+        let (operation, privileges) = match operation {
+            TableOperation::Read => ("READ", &["SELECT"][..]),
+            TableOperation::ReadWrite => ("READ_WRITE", &["SELECT", "MODIFY"][..]),
         };
         let body = json!({ "table_id": table_id, "operation": operation });
-        let call = Call::post(&format!("get credentials for table {table_id}"), "/api/2.0/unity-catalog/temporary-table-credentials", body);
-        self.credentials(&call).await
+        let doing = format!("get credentials for table {}", name.full());
+        let call = Call::post(&doing, "/api/2.0/unity-catalog/temporary-table-credentials", body)
+            .needing(Grant::new("EXTERNAL USE SCHEMA", Securable::Schema(format!("{}.{}", name.catalog, name.schema))));
+        let needing = |call: Call, privilege: &&'static str| call.needing(Grant::new(privilege, Securable::Table(name.full())));
+        self.credentials(&privileges.iter().fold(call, needing)).await
     }
 
     async fn credentials(&self, call: &Call) -> Result<Credentials, WorkspaceError> {

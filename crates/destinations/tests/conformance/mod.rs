@@ -4,7 +4,10 @@
 
 pub mod rows;
 
-use arrow_array::RecordBatch;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Date32Array, RecordBatch, new_null_array};
+use arrow_cast::parse::Parser;
 use freshet_core::{CommitOutcome, Committed, Destination, DestinationError, Package, Position, ShardId, TableDef};
 use futures::future::BoxFuture;
 
@@ -199,4 +202,21 @@ async fn answers_for_thousands_of_shards(subject: &dyn Subject) {
     commit(destination, &package(&KEYS, 0..3, &spans)).await;
     let shards: Vec<ShardId> = names.iter().map(|name| ShardId::new(name)).collect();
     assert_eq!(destination.checkpoint(&KEYS, &shards).await.unwrap(), vec![Some(7); 3000]);
+}
+
+/// The rows of one file in the shape of `table`; `date` is that of its folder.
+pub fn fit(table: &TableDef, batch: &RecordBatch, date: Option<&str>) -> RecordBatch {
+    let schema = table.arrow_schema();
+    let column = |field: &Arc<arrow_schema::Field>| -> ArrayRef {
+        match (batch.column_by_name(field.name()), date) {
+            (Some(column), _) => Arc::clone(column),
+            (None, Some(date)) if field.name() == "date" => {
+                let days = arrow_array::types::Date32Type::parse(date).unwrap();
+                Arc::new(Date32Array::from_value(days, batch.num_rows()))
+            }
+            (None, _) => new_null_array(field.data_type(), batch.num_rows()),
+        }
+    };
+    let columns = schema.fields().iter().map(column).collect();
+    RecordBatch::try_new(schema, columns).unwrap()
 }

@@ -23,10 +23,8 @@ mod storm;
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Date32Array, RecordBatch, new_null_array};
-use arrow_cast::parse::Parser;
+use arrow_array::RecordBatch;
 use freshet_core::{Destination, TableDef};
 use freshet_destinations::delta::{Lake, LakeOptions};
 use futures::future::BoxFuture;
@@ -82,28 +80,12 @@ pub async fn read(lake: &Lake, table: &'static TableDef) -> Vec<RecordBatch> {
         let date = file.partition_values_map().remove("date").flatten();
         let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap().build().unwrap();
         let before = batches.len();
-        batches.extend(reader.map(|batch| fit(table, &batch.unwrap(), date.as_deref())));
+        batches.extend(reader.map(|batch| conformance::fit(table, &batch.unwrap(), date.as_deref())));
         let rows: usize = batches[before..].iter().map(RecordBatch::num_rows).sum();
         assert_eq!(file.num_records(), Some(rows), "{path:?}");
         assert_eq!(std::fs::metadata(&path).unwrap().len(), u64::try_from(file.size()).unwrap());
     }
     batches
-}
-
-fn fit(table: &TableDef, batch: &RecordBatch, date: Option<&str>) -> RecordBatch {
-    let schema = table.arrow_schema();
-    let column = |field: &Arc<arrow_schema::Field>| -> ArrayRef {
-        match (batch.column_by_name(field.name()), date) {
-            (Some(column), _) => Arc::clone(column),
-            (None, Some(date)) if field.name() == "date" => {
-                let days = arrow_array::types::Date32Type::parse(date).unwrap();
-                Arc::new(Date32Array::from_value(days, batch.num_rows()))
-            }
-            (None, _) => new_null_array(field.data_type(), batch.num_rows()),
-        }
-    };
-    let columns = schema.fields().iter().map(column).collect();
-    RecordBatch::try_new(schema, columns).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

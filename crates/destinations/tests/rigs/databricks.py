@@ -22,6 +22,7 @@ import urllib.parse
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import boto3
 import duckdb
 import sqlglot
 from sqlglot import exp
@@ -41,8 +42,9 @@ settings = {
     "chunk_rows": 1000,
     # Whether tables may cluster themselves here.
     "cluster_by_auto": True,
-    # The keys that stand behind every external location.
-    "aws": {"access_key_id": "key-of-the-test", "secret_access_key": "secret-of-the-test", "session_token": "session-of-the-test"},
+    # The server behind every external location, and whether tables may be changed or only be read.
+    "s3": None,
+    "may_write": True,
 }
 # Shares of requests that meet a fault, by its name; "after" means that what was asked for happens all the same.
 faults = {"throttled": 0, "unavailable": 0, "cut_before": 0, "cut_after": 0, "failed_before": 0, "failed_after": 0, "zombie": 0, "zombie_ms": 500}
@@ -51,6 +53,7 @@ chance = random.Random(0)
 lock = threading.RLock()
 database = duckdb.connect()
 database.execute("SET TimeZone = 'UTC'; CREATE MACRO timestamp_micros(n) AS make_timestamptz(n)")
+lent = []
 tokens = {"dapi-of-the-test": None}
 catalogs, schemas, volumes, tables = {"main"}, {"main.default"}, set(), {}
 warehouse = {"id": "0123456789abcdef", "name": "tests", "state": "STOPPED"}
@@ -428,14 +431,52 @@ def other(text):
     if match := re.fullmatch(rf"ALTER TABLE {NAME % 2} SET TAGS \({TEXT} = {TEXT}(?:, {TEXT} = {TEXT})*\)", text):
         pairs = re.findall(rf"{TEXT} = {TEXT}", text)
         with lock:
-            known_table(plain_name(match[1]))["tags"].update(pairs)
+            name = plain_name(match[1])
+            if name not in tables:
+                known_table(name)
+            tables[name]["tags"].update(pairs)
+        return [], []
+    if match := re.fullmatch(rf"CREATE TABLE IF NOT EXISTS {NAME % 2} USING DELTA LOCATION {TEXT}", text):
+        name, location = plain_name(match[1]), match[2]
+        with lock:
+            need_schema(name)
+            if name not in tables:
+                new_table(name, logged(location), table_type="EXTERNAL", comment=None, properties={}, partitioned_by=[], clustering=None)
+                tables[name]["storage_location"] = location
         return [], []
     if match := re.fullmatch(rf"(?:MSCK )?REPAIR TABLE {NAME % 2} SYNC METADATA", text):
         with lock:
-            if plain_name(match[1]) not in tables:
-                known_table(plain_name(match[1]))
+            name = plain_name(match[1])
+            if name not in tables:
+                known_table(name)
+            if tables[name]["table_type"] == "EXTERNAL":
+                tables[name]["columns"] = logged(tables[name]["storage_location"])
         return [], []
     return None
+
+
+def logged(location):
+    """The columns of the Delta table at a place of S3, by its log."""
+    bucket, _, folder = location.removeprefix("s3://").partition("/")
+    keys = {"aws_access_key_id": "the-workspace", "aws_secret_access_key": "the-workspace", "region_name": "us-east-1"}
+    client = boto3.client("s3", endpoint_url=settings["s3"], **keys)
+    shape = None
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{folder}/_delta_log/"):
+        for entry in (found["Key"] for found in page.get("Contents", []) if found["Key"].endswith(".json")):
+            for line in client.get_object(Bucket=bucket, Key=entry)["Body"].read().decode().splitlines():
+                shape = json.loads(line).get("metaData", {}).get("schemaString") or shape
+    if shape is None:
+        raise SqlError("DELTA_PATH_DOES_NOT_EXIST", f"{location} doesn't exist, or is not a Delta table.")
+
+    def type_text(kind):
+        if isinstance(kind, str):
+            return {"long": "bigint", "integer": "int"}.get(kind, kind)
+        if kind["type"] == "array":
+            return f"array<{type_text(kind['elementType'])}>"
+        return f"map<{type_text(kind['keyType'])},{type_text(kind['valueType'])}>"
+
+    fields = json.loads(shape)["fields"]
+    return [{"name": field["name"], "type_text": type_text(field["type"]), "nullable": True, "comment": field["metadata"].get("comment")} for field in fields]
 
 
 def execute(text):
@@ -681,7 +722,7 @@ def fake(method, path, body):
                 found = opened.read()
             os.remove(file)
             return found
-        return {"executed": executed, "requests": requests, "tables": tables, "busy": sum(not each.done.is_set() for each in statements.values())}
+        return {"executed": executed, "requests": requests, "tables": tables, "lent": lent, "busy": sum(not each.done.is_set() for each in statements.values())}
 
 
 def login(headers, path, body):
@@ -903,13 +944,22 @@ def made(kind, given):
         if kind == "temporary-table-credentials":
             if given.get("operation") not in ("READ", "READ_WRITE") or given.get("table_id") not in by_table:
                 raise Refused(404, "TABLE_DOES_NOT_EXIST", "no such table, or no such operation")
-            url = by_table[given["table_id"]]
+            url, writes = by_table[given["table_id"]], given["operation"] == "READ_WRITE"
+            if writes and not settings["may_write"]:
+                raise Refused(403, "PERMISSION_DENIED", "User does not have EXTERNAL USE SCHEMA and MODIFY on the table.")
         else:
             if given.get("operation") not in ("PATH_READ", "PATH_READ_WRITE", "PATH_CREATE_TABLE") or "://" not in given.get("url", ""):
                 raise Refused(400, "INVALID_PARAMETER_VALUE", "url or operation")
-            url = given["url"]
+            url, writes = given["url"].rstrip("/"), given["operation"] != "PATH_READ"
+            if not settings["may_write"]:
+                raise Refused(403, "PERMISSION_DENIED", "User does not have EXTERNAL USE LOCATION on the external location.")
+            if any(f"{url}/".startswith(f"{location}/") or f"{location}/".startswith(f"{url}/") for location in by_table.values() if location):
+                raise Refused(400, "INVALID_PARAMETER_VALUE", f"Input path {url} overlaps with a table")
         expires = int((time.time() + settings["credential_seconds"]) * 1000)
-        return 200, {"url": url, "expiration_time": expires, "aws_temp_credentials": settings["aws"]}, ()
+        scope = base64.urlsafe_b64encode(url.removeprefix("s3://").encode()).decode()
+        lent.append(url)
+        keys = {"access_key_id": f"lent.{expires}.{'rw' if writes else 'r'}.{scope}", "secret_access_key": "secret", "session_token": "session"}
+        return 200, {"url": url, "expiration_time": expires, "aws_temp_credentials": keys}, ()
     full = ".".join(given.get(key, "").lower() for key in ("catalog_name", "schema_name", "name") if key in given)
     if kind == "schemas":
         if given.get("catalog_name") not in catalogs:

@@ -1,7 +1,16 @@
-"""Amazon S3 as moto has it, on PORT, with answers that get lost: after GET /_lose?N every N-th PUT is carried out and answered 503."""
+"""Amazon S3 as moto has it, on PORT, with what moto lacks.
 
+Answers get lost: after GET /_lose?N every N-th PUT is carried out and answered 503. And keys that a catalog has lent hold for a while and for one
+folder: `lent.END-IN-MS.rw.FOLDER`, where FOLDER is `bucket/path` as base64 of URLs, and `r` in place of `rw` may only read.
+"""
+
+import base64
+import io
+import re
 import sys
 import threading
+import time
+import urllib.parse
 
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, run_simple
@@ -21,7 +30,32 @@ class Lossy:
             self.puts += 1
             return self.puts % self.every == 0
 
+    def objection(self, environ):
+        """Why the key of a request does not allow it."""
+        key = re.search(r"Credential=lent\.(\d+)\.(rw?)\.([\w=-]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+        if not key:
+            return None
+        if int(key[1]) < time.time() * 1000:
+            return "ExpiredToken"
+        if not environ.get("HTTP_X_AMZ_SECURITY_TOKEN"):
+            return "InvalidToken"
+        query = dict(urllib.parse.parse_qsl(environ["QUERY_STRING"], keep_blank_values=True))
+        bucket, _, path = environ["PATH_INFO"].lstrip("/").partition("/")
+        reads, paths = environ["REQUEST_METHOD"] in ("GET", "HEAD"), [path]
+        if "delete" in query:
+            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            environ["wsgi.input"] = io.BytesIO(body)
+            paths = re.findall(r"<Key>(.*?)</Key>", body.decode())
+        elif not path:
+            paths = [query.get("prefix", "")]
+        folder = base64.urlsafe_b64decode(key[3]).decode() + "/"
+        is_allowed = (reads or key[2] == "rw") and all(f"{bucket}/{path}/".startswith(folder) for path in paths)
+        return None if is_allowed else "AccessDenied"
+
     def __call__(self, environ, start_response):
+        if objection := self.objection(environ):
+            start_response("400 Bad Request" if objection == "ExpiredToken" else "403 Forbidden", [("Content-Type", "application/xml")])
+            return [f"<Error><Code>{objection}</Code><Message>{environ['PATH_INFO']}</Message></Error>".encode()]
         if environ["PATH_INFO"] == "/_lose":
             self.every = int(environ["QUERY_STRING"])
             start_response("200 OK", [])

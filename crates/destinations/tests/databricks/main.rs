@@ -1,0 +1,10 @@
+//! Databricks: managed tables in a workspace of our own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+#![allow(unreachable_pub, missing_docs)]
+
+#[path = "../conformance/mod.rs"]
+mod conformance;
+mod managed;
+#[path = "../rigs/mod.rs"]
+mod rigs;

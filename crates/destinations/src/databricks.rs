@@ -17,6 +17,7 @@ mod error;
 mod files;
 mod grants;
 pub mod login;
+mod managed;
 mod statement;
 mod warehouse;
 
@@ -36,6 +37,7 @@ pub use credentials::{CloudKey, Credentials, PathOperation, TableOperation};
 pub use error::WorkspaceError;
 pub use files::FolderEntry;
 pub use grants::{Grant, Privileges, Securable};
+pub use managed::{LEDGER, LOAD_ID, Managed, ManagedOptions};
 pub use statement::{Rows, Statement};
 pub use warehouse::{Warehouse, WarehouseState, warehouse_id};
 

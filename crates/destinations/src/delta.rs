@@ -14,7 +14,7 @@ mod commit;
 mod compact;
 mod describe;
 mod durable;
-mod encode;
+pub(crate) mod encode;
 mod erase;
 mod expire;
 mod failure;

@@ -1,6 +1,5 @@
 //! One package, one entry of the log, once.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use deltalake_core::kernel::transaction::CommitBuilder;
 use deltalake_core::kernel::{Action, Transaction};
 use deltalake_core::protocol::{DeltaOperation, OutputMode};
 use deltalake_core::{DeltaResult, DeltaTable, DeltaTableError};
-use freshet_core::{CommitOutcome, Committed, DestinationError, Package, Position, ShardId, Span};
+use freshet_core::{CommitOutcome, Committed, DestinationError, Package};
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
@@ -18,8 +17,9 @@ use uuid::Uuid;
 use super::encode::{EncodedFile, Encoder};
 use super::failure::{failure, is_conflict};
 use super::lake::{Lake, OpenTable};
-use super::log::{self, FACTS_KEY, Positions};
+use super::log::{self, FACTS_KEY};
 use super::prepare::quiet;
+use crate::spans::{Spans, Standing};
 
 /// Attempts of one call against others that commit to the same table. Each lets delta-rs retry fifteen times itself.
 const ATTEMPTS: u32 = 8;
@@ -47,7 +47,7 @@ impl Lake {
                     continue;
                 }
             };
-            match spans.judge(&open.positions) {
+            match spans.judge(|shard| open.positions.of(shard)) {
                 Standing::Beyond => {
                     self.settle(name).await?;
                     return attempt.found_there(open).await.map_err(|error| failure(format!("read the log of table {name}"), error));
@@ -87,7 +87,7 @@ impl Lake {
     ) -> Result<CommitOutcome, DestinationError> {
         let name = attempt.package.table.name;
         if let Ok(Some(open)) = self.refresh(name, slot).await
-            && attempt.spans.judge(&open.positions) == Standing::Beyond
+            && attempt.spans.judge(|shard| open.positions.of(shard)) == Standing::Beyond
             && let Ok(outcome) = attempt.found_there(open).await
         {
             self.settle(name).await?;
@@ -122,7 +122,7 @@ impl Lake {
             epoch_id: attempt.spans.0.values().map(|ends| ends.to).max().unwrap_or_default(),
         };
         let properties = quiet()
-            .with_application_transactions(attempt.spans.transactions(now.0 / 1000))
+            .with_application_transactions(transactions(attempt.spans, now.0 / 1000))
             // Without `isBlindAppend`, Spark's own MERGE and DELETE would give way to every append.
             .with_metadata([("isBlindAppend".to_owned(), json!(true)), (FACTS_KEY.to_owned(), log::facts(&committed, attempt.id))]);
         let finished = CommitBuilder::from(properties)
@@ -176,67 +176,9 @@ impl Attempt<'_> {
     }
 }
 
-/// The spans of a package, one per shard, as `txn` versions.
-struct Spans<'package>(BTreeMap<&'package ShardId, Ends>);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Ends {
-    from: i64,
-    to: i64,
-}
-
-/// Where a table stands as to a package.
-#[derive(Debug, PartialEq, Eq)]
-enum Standing {
-    /// At the start of every span, or before it.
-    Before,
-    /// Somewhere inside: the package was cut from checkpoints that no longer hold.
-    Within,
-    /// At or beyond the end of every span.
-    Beyond,
-}
-
-impl<'package> Spans<'package> {
-    fn of(package: &'package Package) -> Result<Self, DestinationError> {
-        Self::merged(&package.spans)
-            .ok_or_else(|| DestinationError::Refused {
-                problem: format!("package {} for table {} has spans that cannot be compared", package.load_id, package.table.name),
-            })
-            .and_then(|spans| {
-                if spans.0.is_empty() {
-                    let problem =
-                        format!("package {} for table {} has no span, so it could land twice", package.load_id, package.table.name);
-                    return Err(DestinationError::Refused { problem });
-                }
-                Ok(spans)
-            })
-    }
-
-    fn merged(spans: &'package [Span]) -> Option<Self> {
-        let signed = |position: Position| i64::try_from(position).ok();
-        let mut merged = BTreeMap::new();
-        for span in spans {
-            let (from, to) = (signed(span.from)?, signed(span.to)?);
-            let ends = merged.entry(&span.shard).or_insert(Ends { from, to });
-            *ends = Ends { from: ends.from.min(from), to: ends.to.max(to) };
-        }
-        Some(Self(merged))
-    }
-
-    fn judge(&self, positions: &Positions) -> Standing {
-        let standing = |shard: &ShardId| positions.of(shard).and_then(|at| i64::try_from(at).ok());
-        if self.0.iter().all(|(shard, ends)| standing(shard).is_some_and(|at| at >= ends.to)) {
-            Standing::Beyond
-        } else if self.0.iter().any(|(shard, ends)| standing(shard).unwrap_or_default() > ends.from) {
-            Standing::Within
-        } else {
-            Standing::Before
-        }
-    }
-
-    fn transactions(&self, now_ms: i64) -> Vec<Transaction> {
-        self.0.iter().map(|(shard, ends)| Transaction::new_with_last_update(shard, ends.to, Some(now_ms))).collect()
-    }
+/// The spans as actions of the log.
+fn transactions(spans: &Spans<'_>, now_ms: i64) -> Vec<Transaction> {
+    spans.0.iter().map(|(shard, ends)| Transaction::new_with_last_update(shard, ends.to, Some(now_ms))).collect()
 }
 
 /// The wait after failed attempt `tries`: doubling, with up to as much again, so that those who collided part.

@@ -42,14 +42,14 @@ const RARELY_REPEATED: &[&str] = &["message", "text", "body", "frame_id", "reque
 const DATES: RangeInclusive<i32> = -719_162..=2_932_896;
 
 /// A Parquet file and the action that makes it part of a table.
-pub(super) struct EncodedFile {
-    pub(super) add: Add,
-    pub(super) bytes: Bytes,
+pub(crate) struct EncodedFile {
+    pub(crate) add: Add,
+    pub(crate) bytes: Bytes,
 }
 
 /// How the files of one table are written.
 #[derive(Clone)]
-pub(super) struct Encoder {
+pub(crate) struct Encoder {
     schema: SchemaRef,
     partition_columns: Vec<String>,
     properties: WriterProperties,
@@ -57,7 +57,7 @@ pub(super) struct Encoder {
 
 impl Encoder {
     /// For rows of `schema`, partitioned by `partition_columns`; files name `created_by` as their maker.
-    pub(super) fn new(schema: &Schema, partition_columns: Vec<String>, created_by: &str) -> Self {
+    pub(crate) fn new(schema: &Schema, partition_columns: Vec<String>, created_by: &str) -> Self {
         // The comments are in the table's metadata; here they would cost kilobytes in each small file.
         let bare: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone().with_metadata(HashMap::new())).collect();
         Self { properties: properties(&bare, created_by), schema: Arc::new(Schema::new(bare)), partition_columns }
@@ -69,7 +69,7 @@ impl Encoder {
     }
 
     /// One file per partition with all rows of `batches`, each with its statistics. No rows, no files.
-    pub(super) async fn encode(&self, batches: Vec<RecordBatch>) -> DeltaResult<Vec<EncodedFile>> {
+    pub(crate) async fn encode(&self, batches: Vec<RecordBatch>) -> DeltaResult<Vec<EncodedFile>> {
         let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let adds = self.encode_to(Arc::clone(&memory), futures::stream::iter(batches.into_iter().map(Ok))).await?;
         let mut files = Vec::with_capacity(adds.len());

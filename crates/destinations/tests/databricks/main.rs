@@ -1,6 +1,11 @@
-//! Databricks: the client against a server that says what a test wants.
+//! Databricks: the client against a server that says what a test wants, and managed tables in a workspace of our own.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 #![allow(unreachable_pub, missing_docs)]
 
 mod client;
+#[path = "../conformance/mod.rs"]
+mod conformance;
+mod managed;
+#[path = "../rigs/mod.rs"]
+mod rigs;

@@ -18,6 +18,7 @@ mod external;
 mod files;
 mod grants;
 pub mod login;
+mod managed;
 mod statement;
 mod warehouse;
 
@@ -38,6 +39,7 @@ pub use error::WorkspaceError;
 pub use external::{ExternalOptions, UnityCatalog};
 pub use files::FolderEntry;
 pub use grants::{Grant, Privileges, Securable};
+pub use managed::{LEDGER, LOAD_ID, Managed, ManagedOptions};
 pub use statement::{Rows, Statement};
 pub use warehouse::{Warehouse, WarehouseState, warehouse_id};
 

@@ -7,3 +7,4 @@
 
 pub mod databricks;
 pub mod delta;
+mod spans;

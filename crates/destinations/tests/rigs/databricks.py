@@ -52,7 +52,7 @@ chance = random.Random(0)
 
 lock = threading.RLock()
 database = duckdb.connect()
-database.execute("SET TimeZone = 'UTC'; CREATE MACRO timestamp_micros(n) AS make_timestamptz(n)")
+database.execute("SET TimeZone = 'UTC'; CREATE MACRO timestamp_micros(n) AS make_timestamptz(n); CREATE MACRO pmod(a, b) AS a % b")
 lent = []
 tokens = {"dapi-of-the-test": None}
 catalogs, schemas, volumes, tables = {"main"}, {"main.default"}, set(), {}
@@ -77,7 +77,7 @@ FUNCTIONS = {
     exp.And, exp.Or, exp.Array, exp.ArrayAgg, exp.Case, exp.Cast, exp.Coalesce, exp.Count, exp.CountIf, exp.CurrentTimestamp, exp.Exists, exp.Explode,
     exp.If, exp.JSONFormat, exp.Max, exp.ArgMax, exp.Min, exp.RowNumber, exp.Sum, exp.SortArray, exp.Length, exp.ParseJSON, exp.UnixMicros,
 }
-NAMED = {"MAP_ENTRIES", "ARRAY_SORT", "TIMESTAMP_MICROS", "FROM_JSON", "OCTET_LENGTH", "UNIX_MICROS", "MAX_BY"}
+NAMED = {"MAP_ENTRIES", "ARRAY_SORT", "TIMESTAMP_MICROS", "FROM_JSON", "UNIX_MICROS", "MAX_BY", "PMOD", "XXHASH64"}
 MAPS = {"STRING": "VARCHAR", "INT": "INTEGER", "TIMESTAMP": "TIMESTAMPTZ", "BINARY": "BLOB"}
 
 
@@ -129,6 +129,8 @@ def to_duckdb(tree):
                 raise SqlError("INVALID_SCHEMA", f"Cannot parse the schema {shape.name}")
             shape = '[{"shard":"VARCHAR","from_position":"BIGINT","to_position":"BIGINT"}]'
             function.replace(exp.Anonymous(this="from_json", expressions=[text.copy(), exp.Literal.string(shape)]))
+        if name == "XXHASH64":
+            function.replace(exp.Anonymous(this="hash", expressions=function.expressions))
     common = {alias.alias for alias in tree.find_all(exp.CTE)}
     for node in list(tree.find_all(exp.Table)):
         if node.db.lower() == "parquet" and not node.catalog:
@@ -452,6 +454,9 @@ def other(text):
             if tables[name]["table_type"] == "EXTERNAL":
                 tables[name]["columns"] = logged(tables[name]["storage_location"])
         return [], []
+    if match := re.fullmatch(rf"DESCRIBE HISTORY {NAME % 2} LIMIT 1", text):
+        with lock:
+            return [("version", "BIGINT")], [(known_table(plain_name(match[1]))["version"],)]
     return None
 
 
@@ -503,7 +508,7 @@ def execute(text):
     if isinstance(tree, exp.Alter):
         return alter_table(tree)
     if isinstance(tree, exp.Drop) and tree.kind == "TABLE":
-        name = table_name(tree.this)
+        name = table_name(tree.find(exp.Table))
         with lock:
             known_table(name)
             run(f'DROP TABLE "{name}"')
@@ -717,7 +722,8 @@ def fake(method, path, body):
             return {}
         if what == "table":
             file = os.path.join(FOLDER, uuid.uuid4().hex + ".parquet")
-            run(f'COPY "{rest}" TO {literal(file)} (FORMAT parquet)')
+            # In its dictionaries -0.0 is 0.0.
+            run(f'COPY "{rest}" TO {literal(file)} (FORMAT parquet, DICTIONARY_SIZE_LIMIT 0)')
             with open(file, "rb") as opened:
                 found = opened.read()
             os.remove(file)

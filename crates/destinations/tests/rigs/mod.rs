@@ -64,12 +64,53 @@ impl Rig {
         Some(rig)
     }
 
+    /// A Databricks workspace, by a simulator of our own.
+    pub(crate) fn databricks() -> Option<Self> {
+        let python = installed("stores/bin/python3")?;
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let mut server = Command::new(python);
+        server.args([script("databricks.py").as_os_str(), port.to_string().as_ref(), folder.path().as_os_str()]);
+        let mut rig = Self::start_on(port, &mut server, "");
+        rig._folder = Some(folder);
+        rig.environment = vec![
+            ("DATABRICKS_HOST", format!("http://127.0.0.1:{port}")),
+            ("DATABRICKS_TOKEN", "dapi-of-the-test".to_owned()),
+            ("DATABRICKS_WAREHOUSE_ID", "0123456789abcdef".to_owned()),
+        ];
+        Some(rig)
+    }
+
+    /// Where it listens, of a server that speaks HTTP.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The name of a schema that nobody has used yet.
+    pub(crate) fn fresh_schema(&self) -> String {
+        format!("tests_{}", self.lakes.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Tells a simulator what no real server would listen to.
+    pub(crate) fn tell(&self, what: &str, json: &str) {
+        let answer = self.say(&format!("POST /fake/{what}"), &[], json.as_bytes());
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    }
+
+    /// Asks a simulator for what no real server would tell.
+    pub(crate) fn told(&self, what: &str) -> Vec<u8> {
+        let answer = self.say(&format!("GET /fake/{what}"), &[], b"");
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+        let body = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+        answer[body..].to_vec()
+    }
+
     /// Azure's blobs, by Azurite.
     pub(crate) fn azure() -> Option<Self> {
         let azurite = installed("azurite/node_modules/azurite/dist/src/blob/main.js")?;
         let port = free_port();
         let arguments = ["--blobHost", "127.0.0.1", "--inMemoryPersistence", "--skipApiVersionCheck", "--silent", "--blobPort"];
-        let mut rig = Self::start_on(port, Command::new("node").arg(azurite).args(arguments), "az://lake");
+        let mut rig = Self::start_on(port, Command::new("node").arg(azurite).args(arguments).arg(port.to_string()), "az://lake");
         rig.environment = vec![
             ("AZURITE_BLOB_STORAGE_URL", format!("http://127.0.0.1:{port}")),
             ("AZURE_STORAGE_USE_EMULATOR", "true".to_owned()),
@@ -162,11 +203,12 @@ impl Rig {
     }
 
     fn start(command: &mut Command, bucket: &'static str) -> Self {
-        Self::start_on(free_port(), command, bucket)
+        let port = free_port();
+        Self::start_on(port, command.arg(port.to_string()), bucket)
     }
 
     fn start_on(port: u16, command: &mut Command, bucket: &'static str) -> Self {
-        let server = command.arg(port.to_string()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let rig = Self {
             servers: vec![server],
             _folder: None,
@@ -188,13 +230,19 @@ impl Rig {
     }
 
     fn ask(&self, what: &str, headers: &[String]) -> String {
+        String::from_utf8_lossy(&self.say(what, headers, b"")).into_owned()
+    }
+
+    fn say(&self, what: &str, headers: &[String], body: &[u8]) -> Vec<u8> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-        write!(stream, "{what} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Length: 0\r\nConnection: close\r\n{headers}\r\n", self.port)
+        let (host, length) = (self.port, body.len());
+        write!(stream, "{what} HTTP/1.1\r\nHost: 127.0.0.1:{host}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n")
             .unwrap();
+        stream.write_all(body).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
+        answer
     }
 }
 

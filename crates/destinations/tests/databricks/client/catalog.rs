@@ -101,8 +101,11 @@ async fn credentials_are_lent() {
     };
     assert_eq!((lent.key.clone(), lent.expires_at), (expected, SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)));
     assert!(!format!("{lent:?}").contains("5ecr3t"));
-    assert_eq!(workspace.table_credentials("t-1", TableOperation::Read).await.unwrap().key, CloudKey::AzureSas(secret("5ecr3t-c")));
-    let error = workspace.table_credentials("t-1", TableOperation::ReadWrite).await.unwrap_err();
+    assert_eq!(
+        workspace.table_credentials(&TableName::new("c", "s", "logs"), "t-1", TableOperation::Read).await.unwrap().key,
+        CloudKey::AzureSas(secret("5ecr3t-c"))
+    );
+    let error = workspace.table_credentials(&TableName::new("c", "s", "logs"), "t-1", TableOperation::ReadWrite).await.unwrap_err();
     check_words(&error, "GRANT EXTERNAL USE SCHEMA ON SCHEMA `c`.`s` TO");
     let asked: Vec<Value> = server.requests().iter().take(3).map(super::server::Request::json).collect();
     assert_eq!(asked[0], json!({ "url": "s3://b/p", "operation": "PATH_READ_WRITE", "dry_run": false }));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use freshet_core::DestinationError;
+use freshet_destinations::delta::StorageOptions;
 
 use super::finding::Finding;
 use super::{Subject, bounded};
@@ -12,16 +13,19 @@ use crate::lake::Address;
 
 /// The probe of this section.
 pub(super) async fn probe(subject: Arc<Subject>) -> Vec<Finding> {
-    vec![bounded("lake", lake(&subject.lake)).await]
+    match &subject.tables {
+        Address::Lake { place, storage } => vec![bounded("lake", lake(place, storage)).await],
+        Address::Databricks(_) => Vec::new(),
+    }
 }
 
-async fn lake(address: &Address) -> Finding {
+async fn lake(place: &str, storage: &StorageOptions) -> Finding {
     let begun = Instant::now();
-    match freshet_destinations::delta::probe(address.place(), address.storage()).await {
+    match freshet_destinations::delta::probe(place, storage).await {
         Ok(existed) => {
             let yet = if existed { "" } else { " (made when needed)" };
             let took_ms = begun.elapsed().as_millis();
-            Finding::good("lake", format!("{address}{yet}: put, put of a taken name refused, read, list, delete ({took_ms} ms)"))
+            Finding::good("lake", format!("{place}{yet}: put, put of a taken name refused, read, list, delete ({took_ms} ms)"))
         }
         Err(error) => refused(&error),
     }

@@ -70,8 +70,21 @@ impl Entry {
     fn of(rows: &Rows) -> Option<Vec<Self>> {
         let place = |name: &str| rows.columns.iter().position(|column| column.eq_ignore_ascii_case(name));
         let names = [
-            "version", "kind", "table_id", "load_id", "writer", "settled", "rows", "files", "bytes", "ts_min", "ts_max", "committed_at",
-            "folder", "spans", "columns",
+            "version",
+            "kind",
+            "table_id",
+            "load_id",
+            "writer",
+            "settled",
+            "rows",
+            "files",
+            "bytes",
+            "ts_min",
+            "ts_max",
+            "committed_at",
+            "folder",
+            "spans",
+            "columns",
         ];
         let places: Vec<usize> = names.into_iter().map(place).collect::<Option<_>>()?;
         rows.rows.iter().map(|row| Self::of_row(&places.iter().map(|place| row.get(*place)?.as_deref()).collect::<Vec<_>>())).collect()
@@ -270,12 +283,7 @@ impl Managed {
     }
 
     /// What `_loads` is made of, oldest first.
-    pub(super) async fn loads_of(
-        &self,
-        table: &TableDef,
-        table_id: &str,
-        after: Option<i64>,
-    ) -> Result<Vec<Committed>, DestinationError> {
+    pub(super) async fn loads_of(&self, table: &TableDef, table_id: &str, after: Option<i64>) -> Result<Vec<Committed>, DestinationError> {
         let condition = format!(
             "`table_id` = {} AND `kind` IN ('load', 'merge') AND `settled` AND `version` > {} ORDER BY `version`",
             literal(table_id),
@@ -303,15 +311,7 @@ mod tests {
             folder: Some(format!("/Volumes/{version}")),
             columns: vec!["a".to_owned()],
             spans: vec![Reach { shard: "a".to_owned(), from: 0, to: reach }],
-            committed: Committed {
-                load_id: "x".to_owned(),
-                rows: 1,
-                files: 1,
-                bytes: 1,
-                ts_range: None,
-                committed_at: Micros(1),
-                version,
-            },
+            committed: Committed { load_id: "x".to_owned(), rows: 1, files: 1, bytes: 1, ts_range: None, committed_at: Micros(1), version },
         }
     }
 
@@ -360,8 +360,21 @@ mod tests {
             _ => None,
         };
         let columns: Vec<String> = [
-            "spans", "folder", "committed_at", "ts_max", "ts_min", "bytes", "files", "rows", "settled", "writer", "load_id", "table_id",
-            "kind", "version", "columns",
+            "spans",
+            "folder",
+            "committed_at",
+            "ts_max",
+            "ts_min",
+            "bytes",
+            "files",
+            "rows",
+            "settled",
+            "writer",
+            "load_id",
+            "table_id",
+            "kind",
+            "version",
+            "columns",
         ]
         .map(str::to_owned)
         .into();

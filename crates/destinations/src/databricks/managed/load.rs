@@ -109,7 +109,11 @@ impl Managed {
         let Some(entry) = known.open_load.clone() else { return Ok(()) };
         if !self.has_landed(table, &entry).await? {
             self.bring_in(table, known, &entry).await?;
-            tracing::info!(table = table.name, version = entry.version(), "a load that another process has left open was carried to its end");
+            tracing::info!(
+                table = table.name,
+                version = entry.version(),
+                "a load that another process has left open was carried to its end"
+            );
         }
         self.tidy(table, &entry, None).await;
         known.open_load = None;

@@ -127,11 +127,7 @@ impl Managed {
     }
 
     /// Sets bookmarks to what is wanted, also backwards.
-    pub(super) async fn move_bookmarks(
-        &self,
-        table: &'static TableDef,
-        bookmarks: &[(ShardId, Position)],
-    ) -> Result<(), DestinationError> {
+    pub(super) async fn move_bookmarks(&self, table: &'static TableDef, bookmarks: &[(ShardId, Position)]) -> Result<(), DestinationError> {
         let slot = self.slot(table);
         let mut slot = slot.lock().await;
         let Some(known) = self.settled(table, &mut slot).await? else {

@@ -66,7 +66,8 @@ impl Managed {
     async fn create(&self, table: &'static TableDef) -> Result<CatalogTable, DestinationError> {
         let name = self.name(table.name);
         let text = |clustering: &str| {
-            let columns: Vec<String> = table.columns.iter().map(of_definition).chain([(LOAD_ID, "STRING", LOAD_ID_COMMENT)]).map(sql).collect();
+            let columns: Vec<String> =
+                table.columns.iter().map(of_definition).chain([(LOAD_ID, "STRING", LOAD_ID_COMMENT)]).map(sql).collect();
             format!(
                 "CREATE TABLE IF NOT EXISTS {} ({}) USING DELTA{clustering} COMMENT {} TBLPROPERTIES ({} = 'true')",
                 name.quoted(),

@@ -57,9 +57,10 @@ impl Managed {
         }
         let folder = format!("{}/{load_id}-{}", self.staging(table), Uuid::new_v4().simple());
         let (files, bytes) = (encoded.len(), encoded.iter().map(|file| file.bytes.len()).sum::<usize>());
-        let uploads = encoded.into_iter().zip(paths(&folder, files)).map(|(EncodedFile { bytes, .. }, path)| async move {
-            self.workspace.put_file(&path, bytes).await
-        });
+        let uploads = encoded
+            .into_iter()
+            .zip(paths(&folder, files))
+            .map(|(EncodedFile { bytes, .. }, path)| async move { self.workspace.put_file(&path, bytes).await });
         // Collected first: a lazy iterator in the stream would borrow for longer than the compiler can follow.
         let uploads: Vec<_> = uploads.collect();
         futures::stream::iter(uploads).buffer_unordered(UPLOADS_AT_ONCE).try_collect::<Vec<()>>().await?;

@@ -1,20 +1,63 @@
-//! Finding the lake that a verb works on.
+//! Finding the place of the tables that a verb works on: a lake, or a Databricks workspace.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use freshet_destinations::delta::{Lake, LakeOptions, StorageOptions, check_location};
+use freshet_core::Mirror;
+use freshet_destinations::databricks::{ExternalOptions, Managed, ManagedOptions, UnityCatalog};
+use freshet_destinations::delta::{Catalog, Lake, LakeOptions, StorageOptions, check_location};
 
 use crate::cli::Global;
-use crate::config::Settings;
+use crate::config::{DatabricksMode, DatabricksSettings, Settings};
 use crate::exit::{Exit, Failure};
+
+/// Where tables are, and how to reach them.
+#[derive(Clone)]
+pub(crate) enum Address {
+    /// In a lake.
+    Lake(LakeAddress),
+    /// In a Databricks workspace.
+    Databricks(Box<DatabricksSettings>),
+}
 
 /// Where a lake is, and how to reach it.
 #[derive(Clone)]
-pub(crate) struct Address {
-    place: String,
-    storage: StorageOptions,
+pub(crate) struct LakeAddress {
+    /// Its path or URL.
+    pub(crate) place: String,
+    /// How to reach it, beyond what the environment says.
+    pub(crate) storage: StorageOptions,
+    /// Who governs it, and hands out the keys.
+    pub(crate) catalog: Option<Arc<dyn Catalog>>,
+}
+
+/// Tables that can be written.
+pub(crate) enum Opened {
+    /// Those of a lake, which we look after ourselves.
+    Lake(Arc<Lake>),
+    /// Those that Databricks keeps and looks after.
+    Managed(Arc<Managed>),
+}
+
+impl Opened {
+    /// What all of them can do.
+    #[must_use]
+    pub(crate) fn mirror(&self) -> Arc<dyn Mirror> {
+        match self {
+            Self::Lake(lake) => Arc::clone(lake) as _,
+            Self::Managed(managed) => Arc::clone(managed) as _,
+        }
+    }
+
+    /// The lake, if it is one.
+    #[must_use]
+    pub(crate) fn lake(&self) -> Option<&Arc<Lake>> {
+        match self {
+            Self::Lake(lake) => Some(lake),
+            Self::Managed(_) => None,
+        }
+    }
 }
 
 impl Address {
@@ -26,69 +69,137 @@ impl Address {
     pub(crate) fn named(place: &str, settings: &Settings) -> anyhow::Result<Self> {
         check_location(place).map_err(|error| Failure::error(Exit::BadConfig, error.to_string()))?;
         let storage = if place == settings.lake { settings.storage()? } else { StorageOptions::new() };
-        Ok(Self { place: place.strip_prefix("file://").unwrap_or(place).to_owned(), storage })
+        let place = place.strip_prefix("file://").unwrap_or(place).to_owned();
+        Ok(Self::Lake(LakeAddress { place, storage, catalog: None }))
+    }
+
+    /// The lake of external tables that `databricks` names, at `url`.
+    fn external(databricks: &DatabricksSettings, url: &str, settings: &Settings) -> anyhow::Result<Self> {
+        let workspace = databricks.workspace()?;
+        let options = ExternalOptions {
+            catalog: databricks.catalog.clone(),
+            schema: databricks.schema.clone(),
+            url: url.to_owned(),
+            has_warehouse: workspace.has_warehouse(),
+        };
+        let catalog = Arc::new(UnityCatalog::new(workspace, options));
+        Ok(Self::Lake(LakeAddress { place: url.to_owned(), storage: settings.storage()?, catalog: Some(catalog) }))
     }
 
     /// A lake in a folder.
     #[must_use]
     pub(crate) fn folder(path: String) -> Self {
-        Self { place: path, storage: StorageOptions::new() }
+        Self::Lake(LakeAddress { place: path, storage: StorageOptions::new(), catalog: None })
     }
 
-    /// Its path or URL.
+    /// The flag that names it to other verbs, with a space before it; empty where the configuration does.
     #[must_use]
-    pub(crate) fn place(&self) -> &str {
-        &self.place
-    }
-
-    /// How to reach it, beyond what the environment says.
-    #[must_use]
-    pub(crate) fn storage(&self) -> &StorageOptions {
-        &self.storage
+    pub(crate) fn flag(&self) -> String {
+        match self {
+            Self::Lake(LakeAddress { place, catalog: None, .. }) => format!(" --lake {place}"),
+            // Named there, it would be a lake that nobody governs.
+            Self::Lake(_) | Self::Databricks(_) => String::new(),
+        }
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.place)
+        match self {
+            Self::Lake(lake) => f.write_str(&lake.place),
+            Self::Databricks(databricks) => write!(f, "{}.{} in Databricks", databricks.catalog, databricks.schema),
+        }
     }
 }
 
-/// Where the lake is: the flag, else the configuration.
+/// Where the tables are: the flag, else the configuration.
 ///
 /// # Errors
 /// As for [`Address::named`].
 pub(crate) fn address(global: &Global, settings: &Settings) -> anyhow::Result<Address> {
-    Address::named(global.lake.as_deref().unwrap_or(&settings.lake), settings)
+    match (&global.lake, &settings.databricks) {
+        (Some(lake), _) => Address::named(lake, settings),
+        (None, Some(databricks)) => match &databricks.mode {
+            DatabricksMode::Managed => Ok(Address::Databricks(Box::new(databricks.clone()))),
+            DatabricksMode::External { url } => Address::external(databricks, url, settings),
+        },
+        (None, None) => Address::named(&settings.lake, settings),
+    }
 }
 
 /// Opens the lake to read from it.
 ///
 /// # Errors
-/// There is none yet; the message says how to make one.
+/// There is none yet, or the tables are elsewhere; the message says what to do.
 pub(crate) async fn existing(global: &Global, settings: &Settings) -> anyhow::Result<Arc<Lake>> {
     let address = address(global, settings)?;
+    let named = match &address {
+        Address::Lake(named) => named,
+        Address::Databricks(databricks) => return Err(elsewhere(databricks)),
+    };
     // Opening would make the folder.
-    let is_missing_folder = !address.place.contains("://") && !Path::new(&address.place).is_dir();
+    let is_missing_folder = !named.place.contains("://") && !Path::new(&named.place).is_dir();
     if !is_missing_folder {
-        let lake = open(&address)?;
+        let lake = open_lake(named)?;
         if lake.is_there().await? {
             return Ok(lake);
         }
     }
+    let (to, flag) = if named.catalog.is_none() { (format!(" --to {address}"), address.flag()) } else { Default::default() };
     Err(Failure::error(
         Exit::Failed,
         format!(
-            "there is no lake at {address} yet\n  fill it from a log file:   freshet import app.log --app NAME --to {address}\n  or from a log drain:       freshet run --lake {address}"
+            "there is no lake at {address} yet\n  fill it from a log file:   freshet import app.log --app NAME{to}\n  or from a log drain:       freshet run{flag}"
         ),
     ))
 }
 
-/// Opens the lake to write to it; a folder is made where it is missing.
+/// Opens the tables to see how far the streams of the Platform API are read: a lake that exists, or those of a workspace.
+///
+/// # Errors
+/// As for [`existing`] and [`open`].
+pub(crate) async fn existing_mirror(global: &Global, settings: &Settings) -> anyhow::Result<Arc<dyn Mirror>> {
+    match address(global, settings)? {
+        Address::Lake(_) => Ok(existing(global, settings).await?),
+        address @ Address::Databricks(_) => Ok(open(&address)?.mirror()),
+    }
+}
+
+/// That this verb reads lakes only, and what reads the tables where they are.
+fn elsewhere(databricks: &DatabricksSettings) -> anyhow::Error {
+    let (catalog, schema) = (&databricks.catalog, &databricks.schema);
+    Failure::error(
+        Exit::Usage,
+        format!(
+            "this verb works on lakes, but the tables are in Databricks: ask Databricks SQL instead\n  \
+             what there is:      SHOW TABLES IN `{catalog}`.`{schema}`;\n  \
+             a table's loads:    SELECT * FROM `{catalog}`.`{schema}`.`_loads` ORDER BY committed_at DESC;\n  \
+             what was rejected:  SELECT * FROM `{catalog}`.`{schema}`.`_rejects`;\n  \
+             for a lake beside them name it:  --lake PATH"
+        ),
+    )
+}
+
+/// Opens the tables to write to them; a lake's folder is made where it is missing.
+///
+/// # Errors
+/// The folder cannot be made or written, it is not known how to reach the store or the workspace, or how to log in.
+pub(crate) fn open(address: &Address) -> anyhow::Result<Opened> {
+    match address {
+        Address::Lake(named) => Ok(Opened::Lake(open_lake(named)?)),
+        Address::Databricks(databricks) => {
+            let options =
+                ManagedOptions { volume: databricks.volume.clone(), ..ManagedOptions::new(&databricks.catalog, &databricks.schema) };
+            Ok(Opened::Managed(Arc::new(Managed::new(databricks.workspace()?, options))))
+        }
+    }
+}
+
+/// Opens a lake; a folder is made where it is missing.
 ///
 /// # Errors
 /// The folder cannot be made or written, or it is not known how to reach the store.
-pub(crate) fn open(address: &Address) -> anyhow::Result<Arc<Lake>> {
-    let options = LakeOptions { storage: address.storage.clone(), ..LakeOptions::default() };
-    Ok(Arc::new(Lake::open(&address.place, options)?))
+pub(crate) fn open_lake(named: &LakeAddress) -> anyhow::Result<Arc<Lake>> {
+    let options = LakeOptions { storage: named.storage.clone(), catalog: named.catalog.clone(), ..LakeOptions::default() };
+    Ok(Arc::new(Lake::open(&named.place, options)?))
 }

@@ -97,7 +97,7 @@ impl StreamReport {
 /// A run.
 pub(crate) struct Sync<'a> {
     pub(crate) api: &'a Api,
-    pub(crate) lake: &'a dyn Mirror,
+    pub(crate) tables: &'a dyn Mirror,
     pub(crate) known: &'a Known,
     /// Names and patterns of apps that are walked; empty for all.
     pub(crate) apps: &'a [String],
@@ -144,7 +144,7 @@ impl Sync<'_> {
 
     /// Puts what was done on record. What was read is safe without it.
     async fn record(&self, reports: &[StreamReport]) {
-        if let Err(error) = record::record(self.lake, self.reason, reports).await {
+        if let Err(error) = record::record(self.tables, self.reason, reports).await {
             tracing::warn!(%error, "the run could not be put on record in _runs");
         }
     }
@@ -180,8 +180,8 @@ impl Sync<'_> {
             self.learn(stream.name, learned).await?;
         }
         let own = self.own(stream, mode).await?;
-        let bookmarks = self.lake.bookmarks(stream.table, &bookmarks_of(stream.name)).await?;
-        let standing = self.lake.standing(stream.name).await?;
+        let bookmarks = self.tables.bookmarks(stream.table, &bookmarks_of(stream.name)).await?;
+        let standing = self.tables.standing(stream.name).await?;
         let mut tags = self.known.tags(stream.name);
         if tags.table != standing {
             tags.by_path.clear();
@@ -210,12 +210,12 @@ impl Sync<'_> {
         self.reject(rejects, &merge).await?;
         // The bookmarks land with the last of the two, so that a run that is killed in between is made good by the next.
         if let Some(history) = history(stream, &merge) {
-            self.lake.merge(&history).await?;
+            self.tables.merge(&history).await?;
         }
-        report.merged = self.lake.merge(&merge).await?;
+        report.merged = self.tables.merge(&merge).await?;
         // Later streams go by what the table has now.
         learned.stored.remove(stream.name);
-        read.tags.table = self.lake.standing(stream.name).await?;
+        read.tags.table = self.tables.standing(stream.name).await?;
         self.known.keep_tags(stream.name, &read.tags);
         journal.into_inner().unwrap_or_else(PoisonError::into_inner).done();
         Ok(())
@@ -235,7 +235,7 @@ impl Sync<'_> {
             at: beside.at,
             bookmarks: Vec::new(),
         };
-        self.lake.merge(&merge).await.map(|_| ())
+        self.tables.merge(&merge).await.map(|_| ())
     }
 
     /// What matters of the table of `stream` before it is read: mostly nothing.
@@ -248,7 +248,7 @@ impl Sync<'_> {
         if !matters {
             return Ok(Own::default());
         }
-        Ok(Own::of(stream, &self.lake.objects(stream.table, &Own::columns(stream)).await?))
+        Ok(Own::of(stream, &self.tables.objects(stream.table, &Own::columns(stream)).await?))
     }
 
     /// Makes sure that the objects of the stream called `name` are known as its table has them.
@@ -257,7 +257,7 @@ impl Sync<'_> {
             return Ok(());
         }
         let Some(def) = stream(name) else { return Ok(()) };
-        let mut known = Stored::of(&self.lake.objects(def.table, &Stored::COLUMNS).await?);
+        let mut known = Stored::of(&self.tables.objects(def.table, &Stored::COLUMNS).await?);
         if name == APPS && !self.apps.is_empty() {
             let is_walked = |app: &Value| app["name"].as_str().is_some_and(|name| self.apps.iter().any(|pattern| fits(pattern, name)));
             known.objects.retain(is_walked);

@@ -143,6 +143,7 @@ struct Shared {
     at_once: Semaphore,
     backoff: Backoff,
     timer: Arc<dyn Timer>,
+    is_warehouse_named: bool,
     /// The id of the warehouse, once it is known.
     warehouse: OnceCell<String>,
     /// Who we are, once the workspace has said so.
@@ -175,6 +176,7 @@ impl Workspace {
             at_once: Semaphore::new(limits.requests_at_once.clamp(1, Semaphore::MAX_PERMITS)),
             backoff: Backoff::new(limits.backoff_first, limits.backoff_max, options.seed),
             timer: options.timer,
+            is_warehouse_named: options.warehouse.is_some(),
             warehouse: OnceCell::new_with(options.warehouse),
             principal: Mutex::default(),
             host,
@@ -187,6 +189,12 @@ impl Workspace {
     #[must_use]
     pub fn host(&self) -> &str {
         &self.shared.host
+    }
+
+    /// Whether a warehouse was named, by id. Where none was, statements look for the only one that there is.
+    #[must_use]
+    pub fn has_warehouse(&self) -> bool {
+        self.shared.is_warehouse_named
     }
 
     /// Who we are: the name of a user, or the application id of a service principal. That is what a `GRANT` names.

@@ -1,5 +1,6 @@
 //! `freshet check`: what is wrong with the configuration, and with the world that it names.
 
+mod databricks;
 mod disk;
 mod finding;
 mod front;
@@ -21,7 +22,7 @@ use crate::cli::{CheckArgs, Global};
 use crate::commands::run::listen_address;
 use crate::config::{Examination, Problem, Settings, examine};
 use crate::exit::Exit;
-use crate::lake::{self as lakes, Address};
+use crate::lake::{self as lakes, Address, LakeAddress};
 use crate::output::Printer;
 
 use finding::Finding;
@@ -38,7 +39,7 @@ struct Subject {
     /// The address through the front, from the flag or the file.
     public_url: Option<String>,
     data_dir: PathBuf,
-    lake: Address,
+    tables: Address,
 }
 
 /// Runs the verb.
@@ -56,7 +57,10 @@ pub(crate) async fn run(global: &Global, args: &CheckArgs) -> anyhow::Result<Exi
             ("Heroku", tokio::spawn(heroku::probe(Arc::clone(&subject)))),
             ("Receiving", tokio::spawn(port::probe(Arc::clone(&subject)))),
             ("Data directory", tokio::spawn(disk::probe(Arc::clone(&subject)))),
-            ("Lake", tokio::spawn(lake::probe(subject))),
+            match &subject.tables {
+                Address::Lake(LakeAddress { catalog: None, .. }) => ("Lake", tokio::spawn(lake::probe(subject))),
+                Address::Lake(_) | Address::Databricks(_) => ("Databricks", tokio::spawn(databricks::probe(subject))),
+            },
         ];
         for (title, probing) in sections {
             report.waiting_for(title);
@@ -69,7 +73,7 @@ pub(crate) async fn run(global: &Global, args: &CheckArgs) -> anyhow::Result<Exi
 /// What there is to look at; flags and variables that are wrong join the problems of the file.
 fn subject(global: &Global, args: &CheckArgs, settings: Settings, problems: &mut Vec<Problem>) -> Option<Subject> {
     let mut problem = |message: String| problems.push(Problem { place: None, message });
-    let lake = lakes::address(global, &settings).map_err(|error| problem(error.to_string())).ok();
+    let tables = lakes::address(global, &settings).map_err(|error| problem(error.to_string())).ok();
     let public_url = match args.url.as_deref().map(web_address) {
         Some(Ok(url)) => Some(url),
         Some(Err(why)) => {
@@ -79,7 +83,7 @@ fn subject(global: &Global, args: &CheckArgs, settings: Settings, problems: &mut
         None => settings.public_url.clone(),
     };
     match listen_address(&settings, args.listen.as_deref()) {
-        Ok(listen) => Some(Subject { settings, listen, public_url, data_dir: global.data_dir.clone(), lake: lake? }),
+        Ok(listen) => Some(Subject { settings, listen, public_url, data_dir: global.data_dir.clone(), tables: tables? }),
         Err(error) => {
             problem(error.to_string());
             None

@@ -30,7 +30,7 @@ struct Line {
 /// There is no lake, or Heroku's schema cannot be had.
 pub(crate) async fn run(global: &Global, settings: &Settings, args: &DriftArgs) -> anyhow::Result<Exit> {
     let printer = Printer::new(global);
-    let lake = lake::existing(global, settings).await?;
+    let lake = lake::existing_mirror(global, settings).await?;
     let mut lines = seen(&lake.objects(DRIFT, &["stream", "path", "kind", "found", "first_seen_at"]).await?);
     if !args.offline {
         let schema = super::sync::api(global, settings)?.object("/schema").await?;

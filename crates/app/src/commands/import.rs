@@ -19,7 +19,7 @@ use tracing::warn;
 use crate::cli::{Global, ImportArgs};
 use crate::config::{Settings, format_bytes};
 use crate::exit::{Exit, Failure};
-use crate::lake::{self, Address};
+use crate::lake::{self, Address, Opened};
 use crate::output::{Printer, counted, grouped, left, right};
 use crate::progress::Progress;
 use crate::signals::Signals;
@@ -47,9 +47,9 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &ImportArgs)
         Some(to) => Address::named(to, settings)?,
         None => lake::address(global, settings)?,
     };
-    let lake = if args.dry_run { None } else { Some(lake::open(&place)?) };
-    let committer = match &lake {
-        Some(lake) => Some(committer(lake, &place).await?),
+    let tables = if args.dry_run { None } else { Some(lake::open(&place)?) };
+    let committer = match &tables {
+        Some(tables) => Some(committer(tables, &place).await?),
         None => None,
     };
     let limits = PackageLimits { bytes_max: settings.load_bytes_max, rows_max: settings.load_rows_max, ..PackageLimits::default() };
@@ -72,13 +72,20 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &ImportArgs)
         return Err(Failure::error(Exit::TryAgain, "stopped at once; run the same import again for the rest: nothing is added twice"));
     };
     ended.map_err(|error| not_written(error, &place))?;
-    if let Some(lake) = &lake {
+    if let Some(lake) = tables.as_ref().and_then(Opened::lake) {
         checkpoint_logs(lake).await;
     }
     let interrupted = *stop.borrow();
     let totals: Vec<_> = import.loader.totals().map(|(table, totals)| (table.name, totals)).collect();
-    let report =
-        Report { files, totals, seconds: started.elapsed().as_secs_f64(), place: place.to_string(), dry_run: args.dry_run, interrupted };
+    let report = Report {
+        files,
+        totals,
+        seconds: started.elapsed().as_secs_f64(),
+        place: place.to_string(),
+        flag: place.flag(),
+        dry_run: args.dry_run,
+        interrupted,
+    };
     report.print(printer)?;
     Ok(report.exit(args.rejects_max))
 }
@@ -90,8 +97,8 @@ async fn second_signal(signals: &mut Signals, stop: &watch::Sender<bool>) {
     signals.next().await;
 }
 
-async fn committer(lake: &Arc<Lake>, place: &Address) -> anyhow::Result<Committer> {
-    let committer = Committer::new(Arc::clone(lake) as _, Arc::new(SystemClock), Retry::SOON);
+async fn committer(tables: &Opened, place: &Address) -> anyhow::Result<Committer> {
+    let committer = Committer::new(tables.mirror(), Arc::new(SystemClock), Retry::SOON);
     committer.prepare(&TABLES).await.map_err(|error| not_written(error, place))?;
     Ok(committer)
 }
@@ -118,9 +125,8 @@ fn not_written(error: CommitError, place: &Address) -> anyhow::Error {
     if overtaken {
         return Failure::error(Exit::TryAgain, format!("{error}: wait for it to end, then run this import again; nothing is added twice"));
     }
-    error.context(format!(
-        "the lake {place} could not be written; what was committed before is complete, and running the import again adds the rest"
-    ))
+    error
+        .context(format!("{place} could not be written; what was committed before is complete, and running the import again adds the rest"))
 }
 
 struct Import {
@@ -246,6 +252,8 @@ struct Report {
     totals: Vec<(&'static str, TableTotals)>,
     seconds: f64,
     place: String,
+    /// What names it to other verbs.
+    flag: String,
     dry_run: bool,
     interrupted: bool,
 }
@@ -313,7 +321,7 @@ impl Report {
         }
         let rejects = self.totals.iter().find(|(table, _)| *table == "_rejects").map_or(0, |(_, totals)| totals.rows);
         if rejects > 0 {
-            let look = if self.dry_run { String::new() } else { format!(": freshet rejects list --lake {}", self.place) };
+            let look = if self.dry_run { String::new() } else { format!(": freshet rejects list{}", self.flag) };
             lines.push(format!("{}{look}", counted(rejects, "reject")));
         }
         if counts.short > 0 {

@@ -67,7 +67,7 @@ fn banner(printer: Printer, settings: &Settings, listen: SocketAddr, place: &Add
     printer.note(&format!(
         "freshet {version} receives log drains\n\n  \
            listening  {scheme}://{listen}{front}\n  \
-           lake       {place}\n  \
+           tables     {place}\n  \
            spool      {spool_dir}, {waiting} waiting, at most {max}\n  \
            metrics    {scheme}://{listen}/metrics\n\n\
          tell Heroku, once per app (SECRET is the drain secret):\n\n  \

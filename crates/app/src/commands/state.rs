@@ -21,14 +21,14 @@ use crate::{lake, when};
 /// # Errors
 /// There is no lake or no such stream, or the tables cannot be read or written.
 pub(crate) async fn run(global: &Global, settings: &Settings, verb: &StateVerb) -> anyhow::Result<Exit> {
-    let lake = lake::existing(global, settings).await?;
+    let lake = lake::existing_mirror(global, settings).await?;
     let printer = Printer::new(global);
     match verb {
-        StateVerb::Show { streams } => show(printer, &lake, streams).await,
-        StateVerb::Set { stream, to, below } => set(printer, &lake, named(stream)?, to, below.as_deref()).await,
+        StateVerb::Show { streams } => show(printer, &*lake, streams).await,
+        StateVerb::Set { stream, to, below } => set(printer, &*lake, named(stream)?, to, below.as_deref()).await,
         StateVerb::Reset { streams } => {
             for name in streams {
-                reset(&lake, &Known::new(&global.data_dir), named(name)?).await?;
+                reset(&*lake, &Known::new(&global.data_dir), named(name)?).await?;
             }
             printer.note(&format!("{} will be read in full by the next `freshet sync`", streams.join(", ")));
             Ok(Exit::Ok)

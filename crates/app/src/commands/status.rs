@@ -15,7 +15,7 @@ use crate::cli::Global;
 use crate::config::{Settings, format_bytes, format_duration};
 use crate::daemon::Report;
 use crate::exit::Exit;
-use crate::lake;
+use crate::lake::{self, Address};
 use crate::output::{Printer, counted, grouped, left, right};
 use crate::when;
 use runs::{LastRun, last_run};
@@ -40,7 +40,12 @@ pub(crate) async fn run(global: &Global, settings: &Settings) -> anyhow::Result<
     let printer = Printer::new(global);
     let now = SystemClock.now();
     let report = Report::read(&global.data_dir, now);
-    let (tables, run) = freshness(global, settings, now).await?;
+    let address = lake::address(global, settings)?;
+    let (tables, run) = match &address {
+        Address::Lake(_) => freshness(global, settings, now).await?,
+        // How fresh they are is asked of them there; it would wake a warehouse.
+        Address::Databricks(_) => (Vec::new(), None),
+    };
     if !printer.is_text() {
         let list: Vec<_> = tables
             .iter()
@@ -57,10 +62,14 @@ pub(crate) async fn run(global: &Global, settings: &Settings) -> anyhow::Result<
     match &report {
         Some(Report(live)) => printer.line(&daemon_lines(live, now))?,
         None => printer.line(&format!(
-            "daemon   not running with the data directory {}; start it:  freshet run --lake {}",
+            "daemon   not running with the data directory {}; start it:  freshet run{}",
             global.data_dir.display(),
-            lake::address(global, settings)?
+            address.flag()
         ))?,
+    }
+    if let Address::Databricks(_) = &address {
+        printer.note(&format!("the tables are {address}; Databricks SQL says how fresh they are"));
+        return Ok(Exit::Ok);
     }
     if let Some(run) = &run {
         printer.line(&run.line(now))?;

@@ -37,13 +37,13 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &SyncArgs) -
     let api = api(global, settings)?;
     let known = Known::new(&global.data_dir);
     let _lock = lock(&known)?;
-    let lake = lake::open(&lake::address(global, settings)?)?;
+    let tables = lake::open(&lake::address(global, settings)?)?.mirror();
     let plan = match archived {
         Some(_) => Plan::default(),
-        None => plan(&named, args.full, &last_runs(&lake).await?, SystemClock.now()),
+        None => plan(&named, args.full, &last_runs(&*tables).await?, SystemClock.now()),
     };
     let bar = bar(printer, plan.wanted.len());
-    let sync = Sync { api: &api, lake: &lake, known: &known, apps: &settings.heroku.apps, reason: "command" };
+    let sync = Sync { api: &api, tables: &*tables, known: &known, apps: &settings.heroku.apps, reason: "command" };
     let show = |report: &StreamReport| {
         bar.inc(1);
         for problem in &report.problems {

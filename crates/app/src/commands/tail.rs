@@ -80,7 +80,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &TailArgs) -
             counted(counts.sessions, "log session")
         ));
     } else {
-        printer.json(&json!({ "app": follower.app(), "lake": place.place(), "stored": stored.stored,
+        printer.json(&json!({ "app": follower.app(), "lake": place.to_string(), "stored": stored.stored,
             "known": stored.repeated + counts.repeated, "sessions": counts.sessions }))?;
     }
     Ok(Exit::Ok)

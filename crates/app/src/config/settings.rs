@@ -1,5 +1,6 @@
 //! Valid settings: every value checked, nothing touched yet.
 
+mod destination;
 mod heroku;
 mod retention;
 
@@ -9,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use freshet_core::{Every, Secret, StreamDef};
-use freshet_destinations::delta::check_location;
 use freshet_tables::platform::{stream, streams};
 use freshet_web::web_address;
 
@@ -20,6 +20,7 @@ use super::units;
 use super::window::Window;
 use crate::exit::{Exit, Failure};
 
+pub(crate) use destination::{DatabricksMode, DatabricksSettings};
 pub(crate) use heroku::{HerokuSettings, NoToken};
 pub(crate) use retention::RetentionSettings;
 
@@ -28,9 +29,11 @@ pub(crate) use retention::RetentionSettings;
 pub(crate) struct Settings {
     /// The Platform API and what of it is wanted.
     pub(crate) heroku: HerokuSettings,
-    /// Root of the lake; a path or a URL.
+    /// Root of the lake; a path or a URL. Not asked for where the tables are in a Databricks workspace.
     pub(crate) lake: String,
-    /// How to reach it, as written: `env:NAME`, `file:PATH` or the value itself.
+    /// The Databricks workspace that the tables are in, if they are in one.
+    pub(crate) databricks: Option<DatabricksSettings>,
+    /// How to reach the lake, as written: `env:NAME`, `file:PATH` or the value itself.
     storage: Vec<(String, Secret)>,
     /// Where to listen.
     pub(crate) listen: SocketAddr,
@@ -117,8 +120,8 @@ pub(crate) struct TlsSettings {
 /// What is read, and what `freshet init` writes, when no file is named.
 pub(crate) const DEFAULT_FILE: &str = "freshet.toml";
 
-/// Where the lake is when nothing is said.
-const DEFAULT_LAKE: &str = "./lake";
+/// How long messages wait for managed tables of Databricks where nothing is said: a warehouse costs money while it is awake.
+const LOAD_AGE_MANAGED: Duration = Duration::from_secs(600);
 
 /// How often streams are read that change rarely.
 const DAILY: Duration = Duration::from_secs(24 * 3600);
@@ -343,15 +346,8 @@ impl Values {
 
 fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
     let mut refuse = |pattern: &str, message: String| problems.push(Problem { place: values.place(pattern), message });
-    let kind = values.text("destination.*.type");
-    if kind != "delta" {
-        refuse("destination.*.type", format!("`type` is {kind:?}; this version knows \"delta\""));
-    }
-    let mut lake = values.text("destination.*.url");
-    if let Err(error) = check_location(&lake) {
-        refuse("destination.*.url", format!("`url`: {error}"));
-        lake = DEFAULT_LAKE.to_owned();
-    }
+    let (lake, databricks) = destination::settings(values, &mut refuse);
+    let is_managed = databricks.as_ref().is_some_and(|databricks| databricks.mode == DatabricksMode::Managed);
     let listen = values.text("receive.listen");
     let listen = listen.parse().unwrap_or_else(|_| {
         refuse("receive.listen", format!("`listen` is {listen:?}, but must be an address and a port, such as \"0.0.0.0:8080\""));
@@ -377,6 +373,7 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
     Settings {
         heroku,
         lake,
+        databricks,
         storage: values.named("destination.*.storage.*"),
         listen,
         drain_secret: Secret::new(values.text("receive.drain_secret")),
@@ -391,7 +388,7 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
         spool_bytes_max,
         segment_bytes,
         dedupe_window,
-        load_age_max: values.duration("load.max_age"),
+        load_age_max: if is_managed && !values.is_written("load.max_age") { LOAD_AGE_MANAGED } else { values.duration("load.max_age") },
         load_bytes_max: values.size("load.max_bytes"),
         load_rows_max: values.count("load.max_rows"),
         maintain_every: values.duration("maintenance.every"),

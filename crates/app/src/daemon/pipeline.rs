@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use freshet_core::{Clock, Destination, Inbox, Source as _, SourceError, SystemClock};
-use freshet_destinations::delta::{CompactionOptions, Lake};
+use freshet_core::{Clock, Destination, Inbox, Mirror, Source as _, SourceError, SystemClock};
+use freshet_destinations::delta::CompactionOptions;
 use freshet_load::{Committer, PackageLimits, Retry, SpoolLoader, tell_of_closures};
 use freshet_sources::drain::{DrainLimits, DrainOptions, DrainReceiver, DrainStats, TlsFiles};
 use freshet_sources::platform::{Api, ApiOptions};
@@ -55,9 +55,9 @@ impl Pipeline {
         // Everything that can be wrong with the settings is found before anything is made on disk.
         let due = Due::default();
         let drain = drain_options(settings, listen, &due)?;
-        let lake = lake::open(place)?;
+        let tables = lake::open(place)?;
         let spool = Arc::new(open_spool(data_dir, settings, &clock)?);
-        let loader = loader(settings, &lake, &spool, &clock, place).await?;
+        let loader = loader(settings, tables.mirror(), &spool, &clock, place).await?;
         let live = Live {
             drain: Arc::new(DrainStats::default()),
             spool: Arc::clone(&spool),
@@ -72,12 +72,11 @@ impl Pipeline {
         let receiving = tokio::spawn(async move { receiver.run(inbox, Box::pin(when_set(stopped))).await });
         let (end, ending) = watch::channel(false);
         let loading = tokio::spawn(async move { loader.run(ending).await });
-        let mut helpers = vec![
-            tokio::spawn(maintain(Arc::clone(&lake), upkeep(settings), Arc::clone(&clock))),
-            tokio::spawn(tell_of_closures(spool, clock)),
-            tokio::spawn(live.clone().report(data_dir.to_owned())),
-        ];
-        helpers.extend(schedule(settings, lake, data_dir, due)?.map(|schedule| tokio::spawn(schedule.run())));
+        let mut helpers =
+            vec![tokio::spawn(tell_of_closures(spool, Arc::clone(&clock))), tokio::spawn(live.clone().report(data_dir.to_owned()))];
+        // Others look after their tables themselves.
+        helpers.extend(tables.lake().map(|lake| tokio::spawn(maintain(Arc::clone(lake), upkeep(settings), clock))));
+        helpers.extend(schedule(settings, tables.mirror(), data_dir, due)?.map(|schedule| tokio::spawn(schedule.run())));
         Ok(Self { live, address, data_dir: data_dir.to_owned(), stop, end, receiving, loading, helpers })
     }
 
@@ -177,13 +176,13 @@ pub(crate) fn open_spool(data_dir: &Path, settings: &Settings, clock: &Arc<dyn C
     Ok(spool)
 }
 
-/// The loader of `spool` into the lake at `place`, after that has shown that it can be written.
+/// The loader of `spool` into `tables`, which are at `place`, after these have shown that they can be written.
 ///
 /// # Errors
 /// It cannot.
 pub(crate) async fn loader(
     settings: &Settings,
-    lake: &Arc<Lake>,
+    tables: Arc<dyn Mirror>,
     spool: &Arc<Spool>,
     clock: &Arc<dyn Clock>,
     place: &Address,
@@ -193,16 +192,16 @@ pub(crate) async fn loader(
         rows_max: settings.load_rows_max,
         age_max_us: i64::try_from(settings.load_age_max.as_micros()).unwrap_or(i64::MAX),
     };
-    let destination: Arc<dyn Destination> = Arc::clone(lake) as _;
+    let destination: Arc<dyn Destination> = tables;
     let with = |retry| {
         SpoolLoader::new(Arc::clone(spool), Committer::new(Arc::clone(&destination), Arc::clone(clock), retry), limits, Arc::clone(clock))
     };
-    with(Retry::SOON).begin().await.with_context(|| format!("the lake {place} cannot be used"))?;
+    with(Retry::SOON).begin().await.with_context(|| format!("{place} cannot be used"))?;
     Ok(with(Retry::FOR_EVER))
 }
 
 /// What keeps the objects of the Platform API current, if that is wanted and there is a token.
-fn schedule(settings: &Settings, lake: Arc<Lake>, data_dir: &Path, hints: Due) -> anyhow::Result<Option<Schedule>> {
+fn schedule(settings: &Settings, tables: Arc<dyn Mirror>, data_dir: &Path, hints: Due) -> anyhow::Result<Option<Schedule>> {
     if settings.schedule.is_off() {
         return Ok(None);
     }
@@ -221,7 +220,7 @@ fn schedule(settings: &Settings, lake: Arc<Lake>, data_dir: &Path, hints: Due) -
     let api = Api::new(ApiOptions::new(&settings.heroku.api_url, Some(token)))?;
     let lateness = (uuid::Uuid::new_v4().as_u128() % 1_000) as f64 / 1_000.0;
     let (data_dir, apps, settings) = (data_dir.to_owned(), settings.heroku.apps.clone(), settings.schedule.clone());
-    Ok(Some(Schedule { api, lake, data_dir, apps, settings, hints, lateness }))
+    Ok(Some(Schedule { api, tables, data_dir, apps, settings, hints, lateness }))
 }
 
 fn upkeep(settings: &Settings) -> Upkeep {

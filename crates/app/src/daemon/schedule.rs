@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_core::{Clock as _, Micros, StreamDef, SystemClock};
-use freshet_destinations::delta::Lake;
+use freshet_core::{Clock as _, Micros, Mirror, StreamDef, SystemClock};
 use freshet_sources::platform::Api;
 use freshet_tables::platform::streams;
 use tracing::{info, warn};
@@ -30,7 +29,7 @@ const JITTER_MAX_US: i64 = 60 * 1_000_000;
 /// Reads streams when they are due.
 pub(crate) struct Schedule {
     pub(crate) api: Api,
-    pub(crate) lake: Arc<Lake>,
+    pub(crate) tables: Arc<dyn Mirror>,
     pub(crate) data_dir: PathBuf,
     /// Names and patterns of apps; empty for all.
     pub(crate) apps: Vec<String>,
@@ -58,7 +57,7 @@ impl Schedule {
         let mut hinted = BTreeSet::new();
         loop {
             let now = SystemClock.now();
-            match last_runs(&self.lake).await {
+            match last_runs(&*self.tables).await {
                 Ok(last) => {
                     let (due, next) = self.due(&last, &tried, now);
                     let (told, soon) = self.told(&hinted, &last, &tried, now);
@@ -145,7 +144,7 @@ impl Schedule {
             }
         };
         let plan = plan(due, false, last, SystemClock.now());
-        let sync = Sync { api: &self.api, lake: &self.lake, known: &known, apps: &self.apps, reason };
+        let sync = Sync { api: &self.api, tables: &*self.tables, known: &known, apps: &self.apps, reason };
         let reports = sync.run(&plan.wanted, |_| (), |_| ()).await;
         for report in &reports {
             if report.is_failed() {
@@ -192,7 +191,7 @@ fn jitter(every: &Duration, lateness: f64) -> i64 {
 #[cfg(test)]
 mod tests {
     use freshet_core::Every;
-    use freshet_destinations::delta::LakeOptions;
+    use freshet_destinations::delta::{Lake, LakeOptions};
     use freshet_sources::platform::ApiOptions;
     use freshet_tables::platform::stream;
 
@@ -204,8 +203,8 @@ mod tests {
     fn schedule(directory: &std::path::Path, source: &str) -> Schedule {
         let settings = crate::config::examine_text(source).0.schedule;
         let api = Api::new(ApiOptions::new("http://127.0.0.1:1", None)).unwrap();
-        let lake = Arc::new(Lake::open(&directory.to_string_lossy(), LakeOptions::default()).unwrap());
-        Schedule { api, lake, data_dir: directory.to_owned(), apps: Vec::new(), settings, hints: Due::default(), lateness: 0.0 }
+        let tables = Arc::new(Lake::open(&directory.to_string_lossy(), LakeOptions::default()).unwrap());
+        Schedule { api, tables, data_dir: directory.to_owned(), apps: Vec::new(), settings, hints: Due::default(), lateness: 0.0 }
     }
 
     fn ago(minutes: i64) -> Last {

@@ -101,7 +101,7 @@ impl Sync<'_> {
         events.iter().for_each(|object| objects.add(Listed { object, parent: None, request: &[] }));
         let Rows { merge, rejects, drift } = rows(stream, objects, SystemClock.now())?;
         self.reject(rejects, &merge).await?;
-        let merged = self.lake.merge(&merge).await?;
+        let merged = self.tables.merge(&merge).await?;
         report.merged.inserted += merged.inserted;
         report.merged.updated += merged.updated;
         report.merged.unchanged += merged.unchanged;

@@ -1,6 +1,6 @@
 //! `freshet check`: each probe's good and bad endings, by what it says and how the process ends.
 
-mod api;
+pub(crate) mod api;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;

@@ -15,6 +15,8 @@ pub(crate) struct Place {
     root: PathBuf,
     /// Where the lake is, when it is not in the folder.
     lake_url: Option<String>,
+    /// Whether only the configuration says where the tables are.
+    has_no_lake: bool,
     /// What the binary finds in its environment beyond the usual.
     environment: Vec<(String, String)>,
     /// Removed with the place.
@@ -33,13 +35,19 @@ pub(crate) struct Ended {
 impl Place {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { root: folder.path().to_owned(), lake_url: None, environment: Vec::new(), _folder: folder }
+        Self { root: folder.path().to_owned(), lake_url: None, has_no_lake: false, environment: Vec::new(), _folder: folder }
     }
 
     /// The same with its lake on an object store.
     pub(crate) fn on(rig: &Rig) -> Self {
         let environment = rig.environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         Self { lake_url: Some(rig.fresh_lake()), environment, ..Self::new() }
+    }
+
+    /// The same where only the configuration says where the tables are.
+    pub(crate) fn without_lake(environment: &[(&str, String)]) -> Self {
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        Self { has_no_lake: true, environment, ..Self::new() }
     }
 
     /// A path in the folder.
@@ -99,7 +107,9 @@ impl Place {
             }
         }
         command.current_dir(&self.root).env("FRESHET_DATA_DIR", self.path("data"));
-        command.env("FRESHET_LAKE", self.lake_url.clone().map_or_else(|| self.lake(), PathBuf::from));
+        if !self.has_no_lake {
+            command.env("FRESHET_LAKE", self.lake_url.clone().map_or_else(|| self.lake(), PathBuf::from));
+        }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.env("NETRC", self.path("netrc"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

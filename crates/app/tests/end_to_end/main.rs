@@ -9,6 +9,7 @@ mod audit;
 mod chance;
 mod check;
 mod daemon;
+mod databricks;
 mod demo;
 mod drain_protocol;
 mod drains;

@@ -149,7 +149,9 @@ impl Workspace {
     ) -> Result<(), WorkspaceError> {
         let limits = self.limits();
         attempts.failures += 1;
-        let wait = asked.unwrap_or_else(|| self.shared.backoff.half(attempts.failures));
+        // Who is told not to wait at all waits a little all the same.
+        let own = self.shared.backoff.half(attempts.failures);
+        let wait = asked.map_or(own, |asked| if asked.is_zero() { own } else { asked });
         if !error.is_transient() || attempts.failures >= limits.tries_max || attempts.waited + wait > limits.patience {
             return Err(error);
         }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use freshet_core::Secret;
 
-pub use find::{Found, LoginSettings, find};
+pub use find::{AUTH_TYPES, Found, LoginSettings, find, host_address};
 pub(super) use tokens::{Access, Tokens};
 
 /// The variables of the environment, as an argument.

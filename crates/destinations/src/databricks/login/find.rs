@@ -17,8 +17,9 @@ const AUTHORITIES: [(&str, &str); 3] = [
     ("CHINA", "https://login.chinacloudapi.cn"),
 ];
 
-/// The ways that this version knows.
-const KNOWN: &str = "pat, oauth-m2m, env-oidc, file-oidc, github-oidc, azure-client-secret, databricks-cli, azure-cli";
+/// The ways to log in that this version knows, as `auth_type` names them.
+pub const AUTH_TYPES: [&str; 8] =
+    ["pat", "oauth-m2m", "env-oidc", "file-oidc", "github-oidc", "azure-client-secret", "databricks-cli", "azure-cli"];
 
 /// What is configured of a workspace; what is missing is looked for in the environment and in a profile.
 #[derive(Clone, Debug, Default)]
@@ -176,7 +177,7 @@ impl Sayings<'_> {
             "azure-cli" => {
                 Login::AzureCli { program: self.program("AZURE_CLI_PATH", "az"), tenant: self.azure("tenant_id").map(|said| said.value) }
             }
-            other => return Err(format!("{} is {other:?}; this version knows {KNOWN}", wanted.by)),
+            other => return Err(format!("{} is {other:?}; this version knows {}", wanted.by, AUTH_TYPES.join(", "))),
         })
     }
 
@@ -278,7 +279,9 @@ impl Sayings<'_> {
 }
 
 /// The address in what people write for a host: with or without `https://`, and with whatever a browser shows behind it.
-fn host_address(text: &str) -> Result<String, String> {
+/// # Errors
+/// What it must be.
+pub fn host_address(text: &str) -> Result<String, String> {
     let text = text.trim();
     let full = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
     let (scheme, rest) = full.split_once("://").unwrap_or(("https", text));

@@ -59,7 +59,8 @@ use std::time::Duration;
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use freshet_core::{
-    Clock, CommitOutcome, Committed, Destination, DestinationError, Merge, Merged, Mirror, Package, Position, ShardId, SystemClock, TableDef,
+    Clock, CommitOutcome, Committed, Destination, DestinationError, Merge, Merged, Mirror, Package, Position, ShardId, SystemClock,
+    TableDef,
 };
 use tokio::sync::{Mutex as TaskMutex, Semaphore};
 use uuid::Uuid;

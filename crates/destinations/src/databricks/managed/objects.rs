@@ -112,6 +112,7 @@ impl Managed {
             writer,
             settled,
             folder: staged.folder.clone(),
+            dates: None,
             columns: merge.table.columns.iter().map(|column| column.name.to_owned()).collect(),
             spans: moved,
             committed: Committed {
@@ -127,11 +128,7 @@ impl Managed {
     }
 
     /// Sets bookmarks to what is wanted, also backwards.
-    pub(super) async fn move_bookmarks(
-        &self,
-        table: &'static TableDef,
-        bookmarks: &[(ShardId, Position)],
-    ) -> Result<(), DestinationError> {
+    pub(super) async fn move_bookmarks(&self, table: &'static TableDef, bookmarks: &[(ShardId, Position)]) -> Result<(), DestinationError> {
         let slot = self.slot(table);
         let mut slot = slot.lock().await;
         let Some(known) = self.settled(table, &mut slot).await? else {
@@ -146,6 +143,7 @@ impl Managed {
                 writer: format!("{}/{}", self.instance.simple(), Uuid::new_v4().simple()),
                 settled: true,
                 folder: None,
+                dates: None,
                 columns: Vec::new(),
                 spans: reaches(bookmarks, known),
                 committed: Committed {

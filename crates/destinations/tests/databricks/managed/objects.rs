@@ -119,7 +119,8 @@ async fn things(test: &TestTables) -> Things {
         let (ids, sizes) = (batch.column(0).as_string::<i32>(), batch.column(2).as_primitive::<Int64Type>());
         let time = |column: usize| batch.column(column).as_primitive::<TimestampMicrosecondType>();
         for row in 0..batch.num_rows() {
-            let object = (sizes.is_valid(row).then(|| sizes.value(row)), time(4).value(row), time(5).is_valid(row).then(|| time(5).value(row)));
+            let object =
+                (sizes.is_valid(row).then(|| sizes.value(row)), time(4).value(row), time(5).is_valid(row).then(|| time(5).value(row)));
             assert_eq!(found.insert(number(ids.value(row)), object), None, "{} is there twice", ids.value(row));
         }
     }
@@ -293,8 +294,7 @@ async fn a_bookmark_lands_after_the_rows_and_only_goes_forward() {
         bookmarks: bookmarks.iter().map(|(app, position)| (at(app), *position)).collect(),
         ..merge
     };
-    let marks =
-        async |tables: &Managed| tables.bookmarks(&THINGS, "freshet/sync/things/").await.unwrap().into_values().collect::<Vec<_>>();
+    let marks = async |tables: &Managed| tables.bookmarks(&THINGS, "freshet/sync/things/").await.unwrap().into_values().collect::<Vec<_>>();
     let tables = &test.tables;
     assert_eq!(marks(tables).await, [0_u64; 0]);
     assert!(tables.set_bookmarks(&THINGS, &[(at("a"), 0)]).await.is_err(), "there is no table yet");
@@ -341,8 +341,12 @@ async fn several_processes_that_merge_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_too_long_for_one_answer_comes_in_parts() {
-    static NOTES: TableDef =
-        TableDef { name: "notes", comment: "", kind: TableKind::Platform, columns: &[ID, ColumnDef { name: "text", nullable: true, ..ID }] };
+    static NOTES: TableDef = TableDef {
+        name: "notes",
+        comment: "",
+        kind: TableKind::Platform,
+        columns: &[ID, ColumnDef { name: "text", nullable: true, ..ID }],
+    };
     let Some(rig) = Rig::databricks().map(Arc::new) else { return };
     let test = TestTables::fresh(&rig);
     let text = "x".repeat(1 << 20);

@@ -95,10 +95,9 @@ async fn files_that_nobody_names_are_swept_after_a_day() {
     commit(&test.tables, &package(&KEYS, 0..3, &[("a", 0, 1)])).await;
     let (workspace, folder) = (workspace(&rig), format!("/Volumes/main/{}/freshet/_keys", test.schema));
     workspace.put_file(&format!("{folder}/left-behind/part-00000.parquet"), bytes::Bytes::from_static(b"x")).await.unwrap();
-    let hours = |hours: i64| Managed::new(super::workspace(&rig), ManagedOptions {
-        clock: Arc::new(Ahead(hours)),
-        ..ManagedOptions::new("main", &test.schema)
-    });
+    let hours = |hours: i64| {
+        Managed::new(super::workspace(&rig), ManagedOptions { clock: Arc::new(Ahead(hours)), ..ManagedOptions::new("main", &test.schema) })
+    };
     let folders = async || workspace.list_folder(&folder).await.unwrap().unwrap().len();
     commit(&hours(23), &package(&KEYS, 3..4, &[("a", 1, 2)])).await;
     assert_eq!(folders().await, 2);

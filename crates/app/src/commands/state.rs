@@ -24,11 +24,11 @@ pub(crate) async fn run(global: &Global, settings: &Settings, verb: &StateVerb) 
     let lake = lake::existing(global, settings).await?;
     let printer = Printer::new(global);
     match verb {
-        StateVerb::Show { streams } => show(printer, &lake, streams).await,
-        StateVerb::Set { stream, to, below } => set(printer, &lake, named(stream)?, to, below.as_deref()).await,
+        StateVerb::Show { streams } => show(printer, &*lake, streams).await,
+        StateVerb::Set { stream, to, below } => set(printer, &*lake, named(stream)?, to, below.as_deref()).await,
         StateVerb::Reset { streams } => {
             for name in streams {
-                reset(&lake, &Known::new(&global.data_dir), named(name)?).await?;
+                reset(&*lake, &Known::new(&global.data_dir), named(name)?).await?;
             }
             printer.note(&format!("{} will be read in full by the next `freshet sync`", streams.join(", ")));
             Ok(Exit::Ok)

@@ -40,10 +40,10 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &SyncArgs) -
     let lake = lake::open(&lake::address(global, settings)?)?;
     let plan = match archived {
         Some(_) => Plan::default(),
-        None => plan(&named, args.full, &last_runs(&lake).await?, SystemClock.now()),
+        None => plan(&named, args.full, &last_runs(&*lake).await?, SystemClock.now()),
     };
     let bar = bar(printer, plan.wanted.len());
-    let sync = Sync { api: &api, lake: &lake, known: &known, apps: &settings.heroku.apps, reason: "command" };
+    let sync = Sync { api: &api, lake: &*lake, known: &known, apps: &settings.heroku.apps, reason: "command" };
     let show = |report: &StreamReport| {
         bar.inc(1);
         for problem in &report.problems {

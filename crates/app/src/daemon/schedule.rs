@@ -58,7 +58,7 @@ impl Schedule {
         let mut hinted = BTreeSet::new();
         loop {
             let now = SystemClock.now();
-            match last_runs(&self.lake).await {
+            match last_runs(&*self.lake).await {
                 Ok(last) => {
                     let (due, next) = self.due(&last, &tried, now);
                     let (told, soon) = self.told(&hinted, &last, &tried, now);
@@ -145,7 +145,7 @@ impl Schedule {
             }
         };
         let plan = plan(due, false, last, SystemClock.now());
-        let sync = Sync { api: &self.api, lake: &self.lake, known: &known, apps: &self.apps, reason };
+        let sync = Sync { api: &self.api, lake: &*self.lake, known: &known, apps: &self.apps, reason };
         let reports = sync.run(&plan.wanted, |_| (), |_| ()).await;
         for report in &reports {
             if report.is_failed() {

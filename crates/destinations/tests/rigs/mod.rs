@@ -155,6 +155,8 @@ impl Rig {
             ("dfs.replication", "1".to_owned()),
             ("dfs.permissions.enabled", "false".to_owned()),
             ("dfs.namenode.safemode.extension", "0".to_owned()),
+            // It wants classes that are not among the jars.
+            ("dfs.webhdfs.enabled", "false".to_owned()),
             ("dfs.namenode.http-address", here()),
             ("dfs.datanode.address", here()),
             ("dfs.datanode.http.address", here()),

@@ -60,6 +60,14 @@ impl Opened {
     }
 }
 
+impl LakeAddress {
+    /// A lake in a folder.
+    #[must_use]
+    pub(crate) fn folder(path: &str) -> Self {
+        Self { place: path.to_owned(), storage: StorageOptions::new(), catalog: None }
+    }
+}
+
 impl Address {
     /// The lake that somebody named: a path or a URL. What the configuration says of storage belongs to the lake that is named there;
     /// any other is reached with what the environment says.
@@ -89,7 +97,7 @@ impl Address {
     /// A lake in a folder.
     #[must_use]
     pub(crate) fn folder(path: String) -> Self {
-        Self::Lake(LakeAddress { place: path, storage: StorageOptions::new(), catalog: None })
+        Self::Lake(LakeAddress::folder(&path))
     }
 
     /// The flag that names it to other verbs, with a space before it; empty where the configuration does.

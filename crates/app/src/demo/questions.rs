@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::view::{CodeRow, ReadyQuery};
-use crate::lake;
+use crate::lake::{self, LakeAddress};
 use crate::output::shell_word;
 
 /// How often the lake is asked, unless its answers take long.
@@ -87,7 +87,7 @@ async fn ask(place: &str) -> Option<LakeSeen> {
     if !Path::new(place).is_dir() {
         return None;
     }
-    let engine = Engine::new(lake::open_lake(place, &Vec::new()).ok()?).await.ok()?;
+    let engine = Engine::new(lake::open_lake(&LakeAddress::folder(place)).ok()?).await.ok()?;
     let codes = codes(&rows(&engine, CODES).await?);
     let mut latest: Vec<String> = rows(&engine, LATEST).await?.iter().flat_map(texts).collect();
     latest.reverse();

@@ -13,6 +13,7 @@ mod databricks;
 mod demo;
 mod drain_protocol;
 mod drains;
+mod external;
 mod freshet;
 mod heroku;
 mod http;

@@ -186,7 +186,12 @@ impl Catalog for UnityCatalog {
         let is_ours = |table: &CatalogTable| {
             table.storage_location.as_deref().is_some_and(|place| place.trim_end_matches('/') == self.location(&table.name.table))
         };
-        Ok(all.into_iter().filter(is_ours).map(|table| table.name.table).collect())
+        let ours: Vec<CatalogTable> = all.into_iter().filter(is_ours).collect();
+        for table in &ours {
+            let name = &table.name.table;
+            self.learn(name, Known { table_id: Some(table.table_id.clone()), ..self.known(name) });
+        }
+        Ok(ours.into_iter().map(|table| table.name.table).collect())
     }
 
     async fn keys(&self, name: &str) -> Result<Keys, DestinationError> {

@@ -116,9 +116,15 @@ fn databricks(values: &Values, refuse: &mut impl FnMut(&str, String)) -> Option<
     let is_managed = mode.as_ref() == Some(&DatabricksMode::Managed);
     for (name, _) in values.named("destination.*.storage.*") {
         if is_managed {
-            refuse("destination.*.storage.*", format!("`storage.{name}` is for lakes: where managed tables lie is Databricks' own business"));
+            refuse(
+                "destination.*.storage.*",
+                format!("`storage.{name}` is for lakes: where managed tables lie is Databricks' own business"),
+            );
         } else if IN_CREDENTIALS.iter().any(|part| name.contains(part)) {
-            refuse("destination.*.storage.*", format!("`storage.{name}` is for lakes: Databricks lends the credentials to external tables"));
+            refuse(
+                "destination.*.storage.*",
+                format!("`storage.{name}` is for lakes: Databricks lends the credentials to external tables"),
+            );
         }
     }
     for key in ["catalog", "schema", "volume"] {

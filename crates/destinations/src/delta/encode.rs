@@ -168,7 +168,7 @@ fn check_dates(batch: &RecordBatch) -> DeltaResult<()> {
 }
 
 /// Whether files carry minimum, maximum and null count of `column`.
-pub(super) fn has_statistics(column: &Field) -> bool {
+pub(crate) fn has_statistics(column: &Field) -> bool {
     let scalar = !matches!(column.data_type(), DataType::Binary | DataType::List(_) | DataType::Map(..) | DataType::Struct(_));
     scalar && !WIDE_TEXT.contains(&column.name().as_str())
 }

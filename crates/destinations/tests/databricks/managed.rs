@@ -23,7 +23,7 @@ use crate::rigs::Rig;
 
 /// The faults that tests go through, as shares of all requests.
 pub const FAULTS: &str = r#""throttled": 0.04, "unavailable": 0.04, "cut_before": 0.04, "cut_after": 0.06, "failed_before": 0.04,
-    "failed_after": 0.06, "zombie": 0.06, "zombie_ms": 300"#;
+    "failed_after": 0.06, "zombie": 0.06, "zombie_ms": [0, 300]"#;
 
 /// Managed tables in a schema of their own.
 pub struct TestTables {

@@ -44,8 +44,10 @@ settings = {
     # The keys that stand behind every external location.
     "aws": {"access_key_id": "key-of-the-test", "secret_access_key": "secret-of-the-test", "session_token": "session-of-the-test"},
 }
-# Shares of requests that meet a fault, by its name; "after" means that what was asked for happens all the same.
-faults = {"throttled": 0, "unavailable": 0, "cut_before": 0, "cut_after": 0, "failed_before": 0, "failed_after": 0, "zombie": 0, "zombie_ms": 500}
+# Shares of requests that meet a fault, by its name; "after" means that what was asked for happens all the same, and of a zombie it happens
+# so much later, when who asked has long given up. Where "only" is not empty, only statements with these words meet one.
+NO_FAULTS = {"throttled": 0, "unavailable": 0, "cut_before": 0, "cut_after": 0, "failed_before": 0, "failed_after": 0, "zombie": 0}
+faults = {**NO_FAULTS, "zombie_ms": [0, 300], "only": ""}
 chance = random.Random(0)
 
 lock = threading.RLock()
@@ -623,7 +625,7 @@ class Workspace(BaseHTTPRequestHandler):
             with lock:
                 kind = next((kind for kind in ("sql/statements", "sql/warehouses", "fs/files", "fs/directories", "unity-catalog") if kind in path), "other")
                 requests[f"{self.command} {kind}"] = requests.get(f"{self.command} {kind}", 0) + 1
-            fate = self.fate(path)
+            fate = self.fate(path, body)
             status, answer, headers = api(self.command, path, query, body, fate)
             if fate == "cut_after":
                 raise Cut
@@ -640,7 +642,9 @@ class Workspace(BaseHTTPRequestHandler):
         if scheme != "Bearer" or (expiry is not None and expiry < time.time()):
             raise Refused(401, "UNAUTHENTICATED", "Credential was not sent or was of an unsupported type for this API, or has expired.")
 
-    def fate(self, path):
+    def fate(self, path, body):
+        if faults["only"] and faults["only"].encode() not in body:
+            return None
         with lock:
             at = chance.random()
             is_statement = self.command == "POST" and path.rstrip("/").endswith("/sql/statements")
@@ -670,7 +674,7 @@ def fake(method, path, body):
             given = json.loads(body)
             if what == "faults":
                 chance = random.Random(given.pop("seed", 0))
-                faults.update({name: 0 for name in faults if name != "zombie_ms"}, **given)
+                faults.update({**NO_FAULTS, "only": "", **given})
             elif what == "settings":
                 settings.update(given)
             elif what == "stop":
@@ -770,7 +774,7 @@ def statement(method, path, given, fate):
         for is_wrong, message in problems:
             if is_wrong:
                 raise Refused(400, "INVALID_PARAMETER_VALUE", message)
-        delay = faults["zombie_ms"] / 1000 * chance.random() if fate == "zombie" else 0
+        delay = chance.uniform(*faults["zombie_ms"]) / 1000 if fate == "zombie" else 0
         with lock:
             new = Statement(given["statement"], fate, delay, given.get("disposition") == "EXTERNAL_LINKS")
             statements[new.id] = new

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Managed;
 use super::ledger::{Entry, Known, Reach};
-use super::sql::{literal, moment, optional};
+use super::sql::{date, literal, moment, optional};
 
 /// The type of a row's spans, as `from_json` wants it.
 const SPANS: &str = "array<struct<shard:string,from_position:bigint,to_position:bigint>>";
@@ -31,6 +31,8 @@ impl Managed {
             ("bytes", bytes.to_string()),
             ("ts_min", edge(ts_range.map(|range| range.0))),
             ("ts_max", edge(ts_range.map(|range| range.1))),
+            ("date_min", date(entry.dates.as_ref().map(|dates| &dates.0))),
+            ("date_max", date(entry.dates.as_ref().map(|dates| &dates.1))),
             ("committed_at", moment(*committed_at)),
             ("folder", optional(entry.folder.as_deref())),
             ("columns", literal(&entry.columns.join(","))),

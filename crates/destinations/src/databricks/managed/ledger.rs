@@ -13,7 +13,7 @@ use super::{LEDGER, Managed};
 /// What [`Entry::of`] reads.
 const COLUMNS: &str = "`version`, `kind`, `table_id`, `load_id`, `writer`, `settled`, `rows`, `files`, `bytes`, \
      unix_micros(`ts_min`) AS `ts_min`, unix_micros(`ts_max`) AS `ts_max`, unix_micros(`committed_at`) AS `committed_at`, `folder`, \
-     `columns`, to_json(`spans`) AS `spans`";
+     `columns`, `date_min`, `date_max`, to_json(`spans`) AS `spans`";
 
 /// What a row of the ledger is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,8 @@ pub(super) struct Entry {
     pub(super) folder: Option<String>,
     /// The columns in those files, whatever a later version of the table has.
     pub(super) columns: Vec<String>,
+    /// The earliest and the latest `date` of the rows, where each has one.
+    pub(super) dates: Option<(String, String)>,
     pub(super) spans: Vec<Reach>,
     pub(super) committed: Committed,
 }
@@ -85,6 +87,8 @@ impl Entry {
             "folder",
             "spans",
             "columns",
+            "date_min",
+            "date_max",
         ];
         let places: Vec<usize> = names.into_iter().map(place).collect::<Option<_>>()?;
         rows.rows.iter().map(|row| Self::of_row(&places.iter().map(|place| row.get(*place)?.as_deref()).collect::<Vec<_>>())).collect()
@@ -100,6 +104,7 @@ impl Entry {
             settled: row[5] == Some("true"),
             folder: text(12),
             columns: row[14].unwrap_or_default().split(',').map(str::to_owned).collect(),
+            dates: text(15).zip(text(16)),
             spans: reaches(row[13].unwrap_or("[]"))?,
             committed: Committed {
                 version: number(0)?,
@@ -310,6 +315,7 @@ mod tests {
             settled,
             folder: Some(format!("/Volumes/{version}")),
             columns: vec!["a".to_owned()],
+            dates: None,
             spans: vec![Reach { shard: "a".to_owned(), from: 0, to: reach }],
             committed: Committed { load_id: "x".to_owned(), rows: 1, files: 1, bytes: 1, ts_range: None, committed_at: Micros(1), version },
         }
@@ -375,12 +381,14 @@ mod tests {
             "kind",
             "version",
             "columns",
+            "date_min",
+            "date_max",
         ]
         .map(str::to_owned)
         .into();
         let values = columns.iter().map(|name| row(name).map(str::to_owned)).collect();
         let entries = Entry::of(&Rows { columns: columns.clone(), rows: vec![values] }).unwrap();
         assert_eq!((entries[0].version(), entries[0].spans[0].to, entries[0].is_open_merge()), (4, 2, true));
-        assert_eq!(Entry::of(&Rows { columns, rows: vec![vec![None; 15]] }), None);
+        assert_eq!(Entry::of(&Rows { columns, rows: vec![vec![None; 17]] }), None);
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::super::{Rows, WorkspaceError, quoted};
 use super::ledger::{Entry, Kind, Known, Reach};
-use super::sql::{literal, parquet};
+use super::sql::{date, literal, parquet};
 use super::stage::{Staged, files_of};
 use super::{LOAD_ID, Managed};
 use crate::spans::{Spans, Standing};
@@ -145,12 +145,7 @@ impl Managed {
     }
 
     async fn count(&self, table: &TableDef, entry: &Entry) -> Result<i64, WorkspaceError> {
-        let text = format!(
-            "SELECT count(*) AS `rows` FROM {} WHERE {} = {}",
-            self.name(table.name).quoted(),
-            quoted(LOAD_ID),
-            literal(&entry.committed.load_id)
-        );
+        let text = format!("SELECT count(*) AS `rows` FROM {} WHERE {}", self.name(table.name).quoted(), rows_of(table, entry));
         let rows = self.run(text, table.name).await?;
         let count = rows.value("rows").and_then(|text| text.parse().ok());
         count.ok_or_else(|| WorkspaceError::Settings(format!("table {} does not say how many rows it has", table.name)))
@@ -207,13 +202,22 @@ impl Managed {
         // By position, as INSERT takes them.
         let columns = known.columns.iter().map(column).collect::<Vec<_>>().join(", ");
         let parts: Vec<String> = files_of(entry).iter().map(|path| format!("SELECT {columns} FROM {}", parquet(path))).collect();
-        let text = format!(
-            "INSERT INTO {} REPLACE WHERE {} = {load_id} {}",
-            self.name(table.name).quoted(),
-            quoted(LOAD_ID),
-            parts.join(" UNION ALL ")
-        );
+        let text =
+            format!("INSERT INTO {} REPLACE WHERE {} {}", self.name(table.name).quoted(), rows_of(table, entry), parts.join(" UNION ALL "));
         self.run(text, table.name).await
+    }
+}
+
+/// What is true for the rows of a load and no others. Their dates add nothing but speed: of most files it is known without a look that
+/// they have none of them.
+fn rows_of(table: &TableDef, entry: &Entry) -> String {
+    let by_id = format!("{} = {}", quoted(LOAD_ID), literal(&entry.committed.load_id));
+    match (table.partition_column(), &entry.dates) {
+        (Some(column), Some((first, last))) => {
+            let (column, first, last) = (quoted(column), date(Some(first)), date(Some(last)));
+            format!("{by_id} AND {column} >= {first} AND {column} <= {last}")
+        }
+        _ => by_id,
     }
 }
 
@@ -226,6 +230,7 @@ fn entry(attempt: &Attempt<'_>, staged: &Staged, known: &Known, now: freshet_cor
         writer: attempt.writer.clone(),
         settled: true,
         folder: staged.folder.clone(),
+        dates: staged.dates.clone(),
         columns: package.table.columns.iter().map(|column| column.name.to_owned()).collect(),
         spans: spans.map(|(shard, ends)| Reach { shard: shard.as_str().to_owned(), from: ends.from, to: ends.to }).collect(),
         committed: Committed {

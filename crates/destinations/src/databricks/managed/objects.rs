@@ -112,6 +112,7 @@ impl Managed {
             writer,
             settled,
             folder: staged.folder.clone(),
+            dates: None,
             columns: merge.table.columns.iter().map(|column| column.name.to_owned()).collect(),
             spans: moved,
             committed: Committed {
@@ -142,6 +143,7 @@ impl Managed {
                 writer: format!("{}/{}", self.instance.simple(), Uuid::new_v4().simple()),
                 settled: true,
                 folder: None,
+                dates: None,
                 columns: Vec::new(),
                 spans: reaches(bookmarks, known),
                 committed: Committed {

@@ -5,6 +5,7 @@ use freshet_core::{ColumnDef, ColumnType, DestinationError, TableDef, TableKind}
 use super::super::{CatalogColumn, CatalogTable, WorkspaceError, quoted};
 use super::sql::literal;
 use super::{LEDGER, LOAD_ID, Managed};
+use crate::delta::encode::has_statistics;
 
 /// The property by which a table is known as one of ours.
 const OURS: &str = "freshet.managed";
@@ -13,7 +14,7 @@ const OURS: &str = "freshet.managed";
 const LOAD_ID_COMMENT: &str = "The load or merge that brought this row, see _freshet_ledger";
 
 /// The ledger's columns.
-const LEDGER_COLUMNS: [(&str, &str, &str); 16] = [
+const LEDGER_COLUMNS: [(&str, &str, &str); 18] = [
     ("table_name", "STRING", "The table"),
     ("table_id", "STRING", "The catalog's id of the table; rows of a table that was dropped count no more"),
     ("version", "BIGINT", "Number of the row within its table, from 1"),
@@ -26,6 +27,8 @@ const LEDGER_COLUMNS: [(&str, &str, &str); 16] = [
     ("bytes", "BIGINT", "Bytes in those files"),
     ("ts_min", "TIMESTAMP", "Earliest ts of the rows"),
     ("ts_max", "TIMESTAMP", "Latest ts of the rows"),
+    ("date_min", "DATE", "Earliest date of the rows, where each has one"),
+    ("date_max", "DATE", "Latest date of the rows, where each has one"),
     ("committed_at", "TIMESTAMP", "When"),
     ("folder", "STRING", "The folder in the volume where the files were"),
     ("columns", "STRING", "Names of the columns in those files, with commas"),
@@ -69,11 +72,13 @@ impl Managed {
             let columns: Vec<String> =
                 table.columns.iter().map(of_definition).chain([(LOAD_ID, "STRING", LOAD_ID_COMMENT)]).map(sql).collect();
             format!(
-                "CREATE TABLE IF NOT EXISTS {} ({}) USING DELTA{clustering} COMMENT {} TBLPROPERTIES ({} = 'true')",
+                "CREATE TABLE IF NOT EXISTS {} ({}) USING DELTA{clustering} COMMENT {} \
+                 TBLPROPERTIES ({} = 'true', 'delta.dataSkippingStatsColumns' = {})",
                 name.quoted(),
                 columns.join(", "),
                 literal(table.comment),
-                literal(OURS)
+                literal(OURS),
+                literal(&statistics_columns(table))
             )
         };
         let mut created = self.run(text(" CLUSTER BY AUTO"), table.name).await;
@@ -138,7 +143,7 @@ impl Managed {
         let text = format!(
             "CREATE TABLE IF NOT EXISTS {} ({}) USING DELTA PARTITIONED BY (`table_name`) \
              COMMENT 'What Freshet has loaded into the tables beside this one. Neither change nor drop it' \
-             TBLPROPERTIES ('delta.isolationLevel' = 'Serializable')",
+             TBLPROPERTIES ('delta.isolationLevel' = 'Serializable', 'delta.autoOptimize.autoCompact' = 'true')",
             self.ledger(),
             columns.join(", ")
         );
@@ -165,6 +170,14 @@ type Column = (&'static str, &'static str, &'static str);
 
 fn of_definition(column: &ColumnDef) -> Column {
     (column.name, column.column_type.sql(), column.comment)
+}
+
+/// The columns by whose values files are passed over: else only the first 32 have any, and each load would look into every file for rows
+/// of its own.
+fn statistics_columns(table: &TableDef) -> String {
+    let schema = table.arrow_schema();
+    let columns = schema.fields().iter().filter(|column| has_statistics(column)).map(|column| column.name().as_str());
+    columns.chain([LOAD_ID]).collect::<Vec<_>>().join(",")
 }
 
 /// The columns that `found` lacks; one of another type is refused.

@@ -32,6 +32,11 @@ pub(super) fn moment(at: Micros) -> String {
     format!("timestamp_micros({})", at.0)
 }
 
+/// A date of the form `2026-01-31`, or NULL.
+pub(super) fn date(text: Option<&String>) -> String {
+    text.map_or_else(|| "NULL".to_owned(), |text| format!("DATE{}", literal(text)))
+}
+
 /// The rows of one Parquet file in a volume.
 pub(super) fn parquet(path: &str) -> String {
     format!("parquet.{}", quoted(path))

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::Date32Type;
+use arrow_array::{Date32Array, RecordBatch};
+use arrow_cast::display::array_value_to_string;
 use bytes::Bytes;
 use deltalake_core::DeltaTableError;
 use freshet_core::{DestinationError, LoadId, Micros, TableDef};
@@ -39,6 +42,8 @@ pub(super) struct Staged {
     pub(super) folder: Option<String>,
     pub(super) files: i64,
     pub(super) bytes: i64,
+    /// The earliest and the latest `date` of the rows, where each has one.
+    pub(super) dates: Option<(String, String)>,
     /// When they may be claimed no more.
     pub(super) until: Micros,
 }
@@ -65,7 +70,7 @@ impl Managed {
         let uploads: Vec<_> = uploads.collect();
         futures::stream::iter(uploads).buffer_unordered(UPLOADS_AT_ONCE).try_collect::<Vec<()>>().await?;
         let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        Ok(Staged { folder: Some(folder), files: signed(files), bytes: signed(bytes), until })
+        Ok(Staged { folder: Some(folder), files: signed(files), bytes: signed(bytes), dates: dates(table, batches), until })
     }
 
     /// Where the folders of `table` are.
@@ -162,6 +167,20 @@ pub(super) fn files_of(entry: &Entry) -> Vec<String> {
 /// The files in a folder. Names with an underscore or a dot in front would be passed over.
 pub(super) fn paths(folder: &str, count: usize) -> Vec<String> {
     (0..count).map(|at| format!("{folder}/part-{at:05}.parquet")).collect()
+}
+
+/// The earliest and the latest date of the rows; nothing when the table is not by date, or one row has none.
+fn dates(table: &TableDef, batches: &[RecordBatch]) -> Option<(String, String)> {
+    let name = table.partition_column()?;
+    let (mut first, mut last) = (i32::MAX, i32::MIN);
+    for batch in batches {
+        for day in batch.column_by_name(name)?.as_primitive_opt::<Date32Type>()? {
+            let day = day?;
+            (first, last) = (first.min(day), last.max(day));
+        }
+    }
+    let text = |day: i32| array_value_to_string(&Date32Array::from_value(day, 1), 0).ok();
+    text(first).zip(text(last))
 }
 
 fn unreadable(table: &TableDef, error: &DeltaTableError) -> DestinationError {

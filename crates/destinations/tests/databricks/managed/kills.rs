@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
-use freshet_core::{CommitOutcome, Destination, DestinationError};
+use freshet_core::{CommitOutcome, Destination, DestinationError, Package};
 use freshet_destinations::databricks::Statement;
 
 use super::{FAULTS, TestTables};
@@ -111,6 +111,48 @@ async fn claimed(test: &TestTables, count: usize) {
     };
     while test.state()["executed"].as_array().unwrap().iter().filter(|each| is_claim(each)).count() < count {
         tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Lets a process die whose statements with these words are on their way, and begin in half a second.
+async fn dies_with_on_its_way(test: &TestTables, words: &str, package: &Package) {
+    let dying = test.other();
+    dying.prepare(&KEYS).await.unwrap();
+    test.rig.tell("faults", &format!(r#"{{"zombie": 1, "zombie_ms": [700, 900], "only": "{words}"}}"#));
+    let ended = tokio::time::timeout(Duration::from_millis(300), dying.commit(package)).await;
+    assert!(ended.is_err() && test.state()["busy"] != 0, "{ended:?}");
+    test.rig.tell("faults", "{}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_come_late_bring_nothing_back() {
+    let Some(rig) = Rig::databricks().map(Arc::new) else { return };
+    let test = TestTables::fresh(&rig);
+    commit(&test.tables, &package(&KEYS, 0..5, &[("a", 0, 5)])).await;
+    dies_with_on_its_way(&test, "REPLACE WHERE", &package(&KEYS, 5..9, &[("a", 5, 9)])).await;
+    assert_eq!(checkpoint(&test.other(), &KEYS, "a").await, Some(9));
+    test.sql("DELETE FROM SCHEMA.`_keys` WHERE `key` = 6").await;
+    assert!(test.state()["busy"] != 0, "it has come before");
+    assert_rows(&test, &KEYS, (0..6).chain(7..9)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_comes_late_counts_once_or_not_at_all() {
+    let Some(rig) = Rig::databricks().map(Arc::new) else { return };
+    // Another process has gone on meanwhile, with the same package or with another; or nobody has.
+    for goes_on in [Some(9), Some(7), None] {
+        let test = TestTables::fresh(&rig);
+        commit(&test.tables, &package(&KEYS, 0..5, &[("a", 0, 5)])).await;
+        dies_with_on_its_way(&test, "AS l USING", &package(&KEYS, 5..9, &[("a", 5, 9)])).await;
+        let other = test.other();
+        if let Some(to) = goes_on {
+            commit(&other, &package(&KEYS, 5..to, &[("a", 5, to.unsigned_abs())])).await;
+        }
+        assert!(test.state()["busy"] != 0, "it has come before");
+        test.quiet().await;
+        let at = checkpoint(&other, &KEYS, "a").await;
+        assert_eq!(at, Some(goes_on.unwrap_or(9).unsigned_abs()));
+        assert_rows(&test, &KEYS, 0..goes_on.unwrap_or(9)).await;
     }
 }
 

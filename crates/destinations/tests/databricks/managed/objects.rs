@@ -11,12 +11,12 @@ use freshet_core::{
     ColumnDef, ColumnType, Complete, DELETED_AT, Destination, IS_CURRENT, LoadId, Merge, MergeMode, Merged, Micros, Mirror, SYNCED_AT,
     ShardId, TableDef, TableKind, VALID_FROM, VALID_TO,
 };
-use freshet_destinations::databricks::Managed;
+use freshet_destinations::databricks::{Managed, ManagedOptions};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof};
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use super::{FAULTS, TestTables};
+use super::{FAULTS, TestTables, workspace};
 use crate::rigs::Rig;
 
 const ID: ColumnDef = ColumnDef { name: "id", column_type: ColumnType::Text, nullable: false, comment: "Key" };
@@ -257,13 +257,15 @@ async fn a_statement_of_a_dead_process_does_not_undo_what_came_after() {
     let Some(rig) = Rig::databricks().map(Arc::new) else { return };
     let test = TestTables::fresh(&rig);
     test.tables.merge(&merge(&[(1, 10), (2, 20)], Complete::All, 1)).await.unwrap();
-    // Its MERGE takes long, and it dies meanwhile.
-    rig.tell("settings", r#"{"statement_ms": [400, 401]}"#);
-    let dying = test.other();
-    let old = merge(&[(1, 11), (3, 30)], Complete::All, 2);
-    let _ = tokio::time::timeout(Duration::from_millis(1_600), dying.merge(&old)).await;
-    rig.tell("settings", r#"{"statement_ms": [0, 0]}"#);
-    test.other().merge(&merge(&[(1, 12)], Complete::All, 3)).await.unwrap();
+    // Its MERGE is on its way when it dies, and begins when another process has long gone on.
+    rig.tell("faults", r#"{"zombie": 1, "zombie_ms": [900, 901], "only": "AS t USING"}"#);
+    let (dying, old) = (test.other(), merge(&[(1, 11), (3, 30)], Complete::All, 2));
+    let ended = tokio::time::timeout(Duration::from_millis(500), dying.merge(&old)).await;
+    assert!(ended.is_err() && test.state()["busy"] != 0, "{ended:?}");
+    rig.tell("faults", "{}");
+    let quick = ManagedOptions { merge_patience: Duration::ZERO, ..ManagedOptions::new("main", &test.schema) };
+    Managed::new(workspace(&rig), quick).merge(&merge(&[(1, 12)], Complete::All, 3)).await.unwrap();
+    assert!(test.state()["busy"] != 0, "it has come before");
     let now = things(&test).await;
     assert_eq!(now[&1].0, Some(12), "{now:?}");
     assert!(now.iter().all(|(id, object)| *id == 1 || object.2.is_some()), "{now:?}");

@@ -12,6 +12,9 @@ use crate::cli::Global;
 use crate::config::{DatabricksMode, DatabricksSettings, Settings};
 use crate::exit::{Exit, Failure};
 
+/// What names the configured workspace where a lake can be named. A folder of that name is `./databricks`.
+const DATABRICKS: &str = "databricks";
+
 /// Where tables are, and how to reach them.
 #[derive(Clone)]
 pub(crate) enum Address {
@@ -69,29 +72,33 @@ impl LakeAddress {
 }
 
 impl Address {
-    /// The lake that somebody named: a path or a URL. What the configuration says of storage belongs to the lake that is named there;
-    /// any other is reached with what the environment says.
+    /// The place that somebody named: a path or a URL, or [`DATABRICKS`] for the workspace of the configuration. What that says of storage
+    /// belongs to the lake that is named there; any other is reached with what the environment says.
     ///
     /// # Errors
     /// There can be no lake of this name, or the configuration says where a secret is, and there it is not.
     pub(crate) fn named(place: &str, settings: &Settings) -> anyhow::Result<Self> {
+        if let Some(databricks) = settings.databricks.as_ref().filter(|_| place == DATABRICKS) {
+            return Self::configured(databricks, settings);
+        }
         check_location(place).map_err(|error| Failure::error(Exit::BadConfig, error.to_string()))?;
         let storage = if place == settings.lake { settings.storage()? } else { StorageOptions::new() };
         let place = place.strip_prefix("file://").unwrap_or(place).to_owned();
         Ok(Self::Lake(LakeAddress { place, storage, catalog: None }))
     }
 
-    /// The lake of external tables that `databricks` names, at `url`.
-    fn external(databricks: &DatabricksSettings, url: &str, settings: &Settings) -> anyhow::Result<Self> {
+    /// The tables of the configured workspace: those that Databricks keeps, or a lake that its catalog governs.
+    fn configured(databricks: &DatabricksSettings, settings: &Settings) -> anyhow::Result<Self> {
+        let DatabricksMode::External { url } = &databricks.mode else { return Ok(Self::Databricks(Box::new(databricks.clone()))) };
         let workspace = databricks.workspace()?;
         let options = ExternalOptions {
             catalog: databricks.catalog.clone(),
             schema: databricks.schema.clone(),
-            url: url.to_owned(),
+            url: url.clone(),
             has_warehouse: workspace.has_warehouse(),
         };
         let catalog = Arc::new(UnityCatalog::new(workspace, options));
-        Ok(Self::Lake(LakeAddress { place: url.to_owned(), storage: settings.storage()?, catalog: Some(catalog) }))
+        Ok(Self::Lake(LakeAddress { place: url.clone(), storage: settings.storage()?, catalog: Some(catalog) }))
     }
 
     /// A lake in a folder.
@@ -100,13 +107,13 @@ impl Address {
         Self::Lake(LakeAddress::folder(&path))
     }
 
-    /// The flag that names it to other verbs, with a space before it; empty where the configuration does.
+    /// The flag that names it to other verbs, with a space before it.
     #[must_use]
     pub(crate) fn flag(&self) -> String {
         match self {
             Self::Lake(LakeAddress { place, catalog: None, .. }) => format!(" --lake {place}"),
-            // Named there, it would be a lake that nobody governs.
-            Self::Lake(_) | Self::Databricks(_) => String::new(),
+            // By its URL it would be a lake that nobody governs.
+            Self::Lake(_) | Self::Databricks(_) => format!(" --lake {DATABRICKS}"),
         }
     }
 }
@@ -127,10 +134,7 @@ impl fmt::Display for Address {
 pub(crate) fn address(global: &Global, settings: &Settings) -> anyhow::Result<Address> {
     match (&global.lake, &settings.databricks) {
         (Some(lake), _) => Address::named(lake, settings),
-        (None, Some(databricks)) => match &databricks.mode {
-            DatabricksMode::Managed => Ok(Address::Databricks(Box::new(databricks.clone()))),
-            DatabricksMode::External { url } => Address::external(databricks, url, settings),
-        },
+        (None, Some(databricks)) => Address::configured(databricks, settings),
         (None, None) => Address::named(&settings.lake, settings),
     }
 }
@@ -153,7 +157,8 @@ pub(crate) async fn existing(global: &Global, settings: &Settings) -> anyhow::Re
             return Ok(lake);
         }
     }
-    let (to, flag) = if named.catalog.is_none() { (format!(" --to {address}"), address.flag()) } else { Default::default() };
+    let flag = address.flag();
+    let to = flag.replace("--lake", "--to");
     Err(Failure::error(
         Exit::Failed,
         format!(

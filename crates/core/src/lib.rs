@@ -1,4 +1,4 @@
-//! The words every stage of Freshet shares, and its two open traits.
+//! The words every stage of Freshet shares, and the open traits of sources and destinations.
 //!
 //! Nothing here does I/O or needs a runtime. A stage that wants another stage's work asks for it through a type of
 //! this crate; only the `app` crate knows all of them by name.

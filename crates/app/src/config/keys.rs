@@ -129,7 +129,7 @@ pub(super) static KEYS: &[Key] = &[
     key(
         "destination.*.volume",
         Kind::Text,
-        "freshet",
+        "_freshet",
         "For `databricks`, mode `managed`: the volume in the schema through which files go. It is made where it is missing.",
     ),
     key(

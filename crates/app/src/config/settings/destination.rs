@@ -245,7 +245,7 @@ mod tests {
         check(LEAST, &[]);
         let (settings, _) = examine_text(&format!("[destination.db]\n{LEAST}\n"));
         let databricks = settings.databricks.unwrap();
-        assert_eq!((databricks.catalog.as_str(), databricks.schema.as_str(), databricks.volume.as_str()), ("main", "heroku", "freshet"));
+        assert_eq!((databricks.catalog.as_str(), databricks.schema.as_str(), databricks.volume.as_str()), ("main", "heroku", "_freshet"));
         assert_eq!(databricks.mode, DatabricksMode::Managed);
     }
 

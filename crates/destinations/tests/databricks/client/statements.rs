@@ -85,7 +85,7 @@ async fn what_does_not_end_is_cancelled() {
 
 #[tokio::test]
 async fn a_failure_that_stays_is_told_at_once() {
-    let (ended, server, _) = run(|_, _| failed("BAD_REQUEST", "[PARSE_SYNTAX_ERROR] near 'SELCT' and dapi-5ecr3t-token")).await;
+    let (ended, server, _) = run(|_, _| failed("BAD_REQUEST", "[PARSE_SYNTAX_ERROR] near ';' and dapi-5ecr3t-token")).await;
     let error = ended.unwrap_err();
     assert!(!error.is_transient());
     check_words(&error, "cannot run `SELECT 1 AS x`: Databricks says BAD_REQUEST: [PARSE_SYNTAX_ERROR]");

@@ -24,6 +24,9 @@ const DELETED_AT_ONCE: usize = 1000;
 /// A store below whose `folder` each first part of a path is a table.
 pub(super) struct GovernedStore(Arc<Tables>);
 
+/// Paths, and the store with the keys to them.
+type Group = (Arc<dyn ObjectStore>, Vec<Result<Path>>);
+
 struct Tables {
     url: Url,
     folder: Path,
@@ -71,7 +74,7 @@ impl Tables {
 
     /// The paths, which are of one table or of few, each group with its table's store.
     fn grouped(&self, paths: Vec<Result<Path>>) -> Vec<BoxStream<'static, Result<Path>>> {
-        let mut groups: Vec<(Arc<dyn ObjectStore>, Vec<Result<Path>>)> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
         let mut failed = Vec::new();
         for path in paths {
             match path.and_then(|path| Ok((self.of(&path)?, path))) {

@@ -16,14 +16,14 @@ use crate::http;
 use crate::rigs::Rig;
 
 /// A folder whose configuration names a schema of its own in the workspace of a rig.
-struct Bench {
-    place: Place,
-    rig: Rig,
-    schema: String,
+pub(crate) struct Bench {
+    pub(crate) place: Place,
+    pub(crate) rig: Rig,
+    pub(crate) schema: String,
 }
 
 impl Bench {
-    fn new(more: &str) -> Option<Self> {
+    pub(crate) fn new(more: &str) -> Option<Self> {
         let rig = Rig::databricks()?;
         let schema = rig.fresh_schema();
         let place = Place::without_lake(&rig.environment);
@@ -32,13 +32,17 @@ impl Bench {
     }
 
     /// The one value that `sql` gives, asked as another program would; SCHEMA stands for the schema.
-    fn value(&self, sql: &str) -> String {
+    pub(crate) fn value(&self, sql: &str) -> String {
+        self.rows(sql)[0][0].clone().unwrap()
+    }
+
+    /// The rows that it gives.
+    pub(crate) fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
         let login = Login::Token(Secret::new("dapi-of-the-test".to_owned()));
         let workspace = Workspace::connect(WorkspaceOptions::new(&self.rig.url(), None, login)).unwrap();
         let statement = Statement::new(sql.replace("SCHEMA", &format!("`main`.`{}`", self.schema)));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let rows = runtime.block_on(workspace.run(&statement)).unwrap();
-        rows.rows[0][0].clone().unwrap()
+        runtime.block_on(workspace.run(&statement)).unwrap().rows
     }
 
     fn check(&self, adjust: impl FnOnce(&mut Command)) -> (Ended, Value) {

@@ -10,6 +10,7 @@ mod chance;
 mod check;
 mod daemon;
 mod databricks;
+mod databricks_under_fire;
 mod demo;
 mod drain_protocol;
 mod drains;

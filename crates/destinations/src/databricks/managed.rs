@@ -87,7 +87,8 @@ pub struct ManagedOptions {
     pub clock: Arc<dyn Clock>,
     /// What Parquet files name as their maker.
     pub created_by: String,
-    /// How long another process that is merging objects into a table is waited for, before it counts as dead. Default 30 s.
+    /// How long another process that is merging objects into a table is waited for, before ours takes its place. It
+    /// then begins anew, if it is alive. Default 10 s.
     pub merge_patience: Duration,
 }
 
@@ -101,7 +102,7 @@ impl ManagedOptions {
             volume: "freshet".to_owned(),
             clock: Arc::new(SystemClock),
             created_by: concat!("freshet ", env!("CARGO_PKG_VERSION")).to_owned(),
-            merge_patience: Duration::from_secs(30),
+            merge_patience: Duration::from_secs(10),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Objects with a key: staged, compared, and only if something is otherwise, claimed and merged.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch, new_null_array};
 use arrow_row::{RowConverter, SortField};
 use arrow_schema::ArrowError;
 use arrow_select::filter::filter_record_batch;
@@ -54,7 +55,8 @@ impl Managed {
         let writer = format!("{}/{}", self.instance.simple(), Uuid::new_v4().simple());
         let mut patience = Patience::new(self.options.merge_patience);
         let mut applied: Option<Merged> = None;
-        for _ in 0..CLAIMS_MAX {
+        let mut claims = 0;
+        while claims < CLAIMS_MAX {
             let columns = known.columns.clone();
             let changes = Changes { merge, columns: &columns, table: &name, files: &files };
             let found = counted(&self.run(changes.count(), table.name).await?, objects)?;
@@ -72,6 +74,7 @@ impl Managed {
                     continue;
                 }
             }
+            claims += 1;
             let claim = self.merge_claim(merge, staged, counts, known, (writer.clone(), is_same, moved));
             if !self.claim(table, &claim, Some(staged.until)).await? && !self.is_ours(table, known, &claim).await? {
                 continue;
@@ -206,16 +209,24 @@ fn counted(rows: &Rows, objects: u64) -> Result<Merged, WorkspaceError> {
     Ok(merged)
 }
 
-/// The objects, of those with one key the last.
+/// The objects in the shape of their table, which may have columns that they do not; of those with one key the last.
 fn last_of_each(merge: &Merge) -> Result<Vec<RecordBatch>, ArrowError> {
     let schema = merge.table.arrow_schema();
+    let fit = |batch: &RecordBatch| {
+        let column = |field: &arrow_schema::FieldRef| match batch.column_by_name(field.name()) {
+            Some(column) => Arc::clone(column),
+            None => new_null_array(field.data_type(), batch.num_rows()),
+        };
+        RecordBatch::try_new(Arc::clone(&schema), schema.fields().iter().map(column).collect())
+    };
+    let batches: Vec<RecordBatch> = merge.batches.iter().map(fit).collect::<Result<_, _>>()?;
     let places: Vec<usize> = merge.key.iter().map(|name| schema.index_of(name)).collect::<Result<_, _>>()?;
     let fields = places.iter().map(|place| SortField::new(schema.field(*place).data_type().clone())).collect();
     let converter = RowConverter::new(fields)?;
     let mut seen: HashSet<Box<[u8]>> = HashSet::new();
-    let mut kept = Vec::with_capacity(merge.batches.len());
-    for batch in merge.batches.iter().rev() {
-        let columns: Vec<ArrayRef> = places.iter().map(|place| std::sync::Arc::clone(batch.column(*place))).collect();
+    let mut kept = Vec::with_capacity(batches.len());
+    for batch in batches.iter().rev() {
+        let columns: Vec<ArrayRef> = places.iter().map(|place| Arc::clone(batch.column(*place))).collect();
         let keys = converter.convert_columns(&columns)?;
         let mut is_last: Vec<bool> = (0..batch.num_rows()).rev().map(|row| seen.insert(keys.row(row).data().into())).collect();
         is_last.reverse();

@@ -86,6 +86,10 @@ fn merge_into(table: &'static TableDef, objects: &[(u32, Option<i64>)], complete
         }
     };
     let batch = RecordBatch::try_new(Arc::clone(&schema), schema.fields().iter().map(column).collect()).unwrap();
+    // As a run brings them: in the shape of the objects' own table, without the columns of versions.
+    let is_own = |name: &str| ![VALID_FROM, VALID_TO, IS_CURRENT].contains(&name);
+    let places: Vec<usize> = (0..schema.fields().len()).filter(|place| is_own(schema.field(*place).name())).collect();
+    let batch = batch.project(&places).unwrap();
     // Two batches, because one is the easy case.
     let half = objects.len() / 2;
     Merge {

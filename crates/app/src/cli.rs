@@ -267,7 +267,7 @@ pub(crate) struct ImportArgs {
     /// Log files, folders of them, or - for standard input. Gzip and zstd are unpacked; the format is found out
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// The lake to write to: a folder, made when it is not there, or a URL (s3://, abfss://, gs://, hdfs://)
+    /// The lake to write to: a folder, made when it is not there, or a URL (s3://, abfss://, gs://, hdfs://); or `databricks`, the configured workspace
     #[arg(long, value_name = "PATH")]
     pub(crate) to: Option<String>,
     /// The Heroku app that the logs are from

@@ -12,6 +12,9 @@ use crate::cli::Global;
 use crate::config::{DatabricksMode, DatabricksSettings, Settings};
 use crate::exit::{Exit, Failure};
 
+/// What names the configured workspace where a lake can be named. A folder of that name is `./databricks`.
+const DATABRICKS: &str = "databricks";
+
 /// Where tables are, and how to reach them.
 #[derive(Clone)]
 pub(crate) enum Address {
@@ -55,12 +58,15 @@ impl Opened {
 }
 
 impl Address {
-    /// The lake that somebody named: a path or a URL. What the configuration says of storage belongs to the lake that is named there;
+    /// The place that somebody named: a path or a URL, or [`DATABRICKS`] for the workspace of the configuration. What that says of storage belongs to the lake that is named there;
     /// any other is reached with what the environment says.
     ///
     /// # Errors
     /// There can be no lake of this name, or the configuration says where a secret is, and there it is not.
     pub(crate) fn named(place: &str, settings: &Settings) -> anyhow::Result<Self> {
+        if let Some(databricks) = settings.databricks.as_ref().filter(|_| place == DATABRICKS) {
+            return Ok(Self::Databricks(Box::new(databricks.clone())));
+        }
         check_location(place).map_err(|error| Failure::error(Exit::BadConfig, error.to_string()))?;
         let storage = if place == settings.lake { settings.storage()? } else { StorageOptions::new() };
         Ok(Self::Lake { place: place.strip_prefix("file://").unwrap_or(place).to_owned(), storage })
@@ -72,12 +78,12 @@ impl Address {
         Self::Lake { place: path, storage: StorageOptions::new() }
     }
 
-    /// The flag that names it to other verbs, with a space before it; empty where the configuration does.
+    /// The flag that names it to other verbs, with a space before it.
     #[must_use]
     pub(crate) fn flag(&self) -> String {
         match self {
             Self::Lake { place, .. } => format!(" --lake {place}"),
-            Self::Databricks(_) => String::new(),
+            Self::Databricks(_) => format!(" --lake {DATABRICKS}"),
         }
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct TailArgs {
     /// Lines of the past to begin with, 1500 at most; default 100, with --to 1500. Fir has none
     #[arg(short = 'n', long, value_name = "LINES", value_parser = clap::value_parser!(u32).range(0..=1500))]
     pub(crate) lines: Option<u32>,
-    /// Bring the lines into this lake instead of showing them
+    /// Bring the lines into this lake, or `databricks`, the configured workspace, instead of showing them
     #[arg(long, value_name = "PATH")]
     pub(crate) to: Option<String>,
     /// End by itself after this time, such as 30s or 5m; without it, Ctrl-C ends it

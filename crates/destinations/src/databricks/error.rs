@@ -144,3 +144,27 @@ impl From<WorkspaceError> for DestinationError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(is_transient: bool) -> WorkspaceError {
+        let (doing, code, message) = ("run `SELECT 1`".to_owned(), "ABORTED".to_owned(), "somebody: was faster".to_owned());
+        WorkspaceError::Failed { doing, code, message, is_transient }
+    }
+
+    #[test]
+    fn callers_learn_what_they_can_do() {
+        let DestinationError::Transient { doing, cause } = failed(true).into() else { panic!("it passes") };
+        assert_eq!(doing, "cannot run `SELECT 1`");
+        assert_eq!(cause.to_string(), "Databricks says ABORTED: somebody: was faster");
+        assert!(matches!(failed(false).into(), DestinationError::Refused { problem } if problem.starts_with("cannot run")));
+        let login = WorkspaceError::Login { host: "https://w".to_owned(), why: "no".to_owned() };
+        assert!(matches!(login.into(), DestinationError::NotPermitted { .. }));
+        let (doing, host) = ("log in".to_owned(), "https://w".to_owned());
+        let certificate = WorkspaceError::Unreachable { doing: doing.clone(), host: host.clone(), trouble: Trouble::Issuer };
+        assert!(!certificate.is_transient(), "a wrong certificate stays wrong");
+        assert!(WorkspaceError::Unreachable { doing, host, trouble: Trouble::Refused }.is_transient());
+    }
+}

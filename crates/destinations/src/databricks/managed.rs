@@ -32,7 +32,8 @@
 //!   landed, since they come all together. If there are none, its files are there and it is carried forward. If there are neither, somebody
 //!   has meddled, and it says so and stops.
 //! - *An INSERT that lands late*: while the files are there, it takes the place of the same rows. When they are gone, it fails. One that
-//!   began before and ends after fails as well, because Delta lets no `REPLACE WHERE` through when another commit came between.
+//!   began before and ends after fails as well: it has read what it replaces, and Delta lets nothing through whose rows another commit has
+//!   touched meanwhile.
 //! - *A person has erased rows*: what has its mark is never written again. Only between landing and mark, when a process was killed just
 //!   there, and only if *every* row of that load was erased before the next start, they come back.
 //! - *The table was dropped*: it has another id when it is made again, and rows of the ledger count only for the table with their id. So

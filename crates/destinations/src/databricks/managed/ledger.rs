@@ -242,7 +242,22 @@ impl Managed {
 
     /// The rows of the ledger for `table` that `condition` is true for.
     pub(super) async fn entries(&self, table: &TableDef, condition: &str) -> Result<Vec<Entry>, DestinationError> {
-        let text = format!("SELECT {COLUMNS} FROM {} WHERE `table_name` = {} AND {condition}", self.ledger(), literal(table.name));
+        let ledger = self.ledger();
+        self.read_entries(table, format!("SELECT {COLUMNS} FROM {ledger} WHERE `table_name` = {} AND {condition}", literal(table.name)))
+            .await
+    }
+
+    /// The newest row of the ledger for `table`, of each kind.
+    async fn newest_entries(&self, table: &TableDef) -> Result<Vec<Entry>, DestinationError> {
+        let ranked = format!(
+            "SELECT *, row_number() OVER (PARTITION BY `kind`, `table_id` ORDER BY `version` DESC) AS `_rank` FROM {} WHERE `table_name` = {}",
+            self.ledger(),
+            literal(table.name)
+        );
+        self.read_entries(table, format!("SELECT {COLUMNS} FROM ({ranked}) AS r WHERE r.`_rank` = 1 ORDER BY `version`")).await
+    }
+
+    async fn read_entries(&self, table: &TableDef, text: String) -> Result<Vec<Entry>, DestinationError> {
         let rows = self.run(text, table.name).await?;
         Ok(Entry::of(&rows).ok_or_else(odd)?)
     }
@@ -259,12 +274,10 @@ impl Managed {
             last_folder: None,
             swept_at: None,
         };
-        let newest = "true QUALIFY row_number() OVER (PARTITION BY `kind`, `table_id` ORDER BY `version` DESC) = 1";
-        let mut newest = self.entries(table, newest).await?;
+        let newest = self.newest_entries(table).await?;
         if newest.is_empty() {
             return Ok(known);
         }
-        newest.sort_by_key(Entry::version);
         for entry in &newest {
             known.take(entry);
         }

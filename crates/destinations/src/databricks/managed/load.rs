@@ -107,6 +107,13 @@ impl Managed {
     /// Makes sure that the newest load is in the table, whoever has claimed it.
     pub(super) async fn carry_forward(&self, table: &TableDef, known: &mut Known) -> Result<(), DestinationError> {
         let Some(entry) = known.open_load.clone() else { return Ok(()) };
+        // Mostly it has ended, and nothing is left to do.
+        if let Some(folder) = &entry.folder
+            && self.has_mark(folder).await?
+        {
+            known.open_load = None;
+            return Ok(());
+        }
         if !self.has_landed(table, &entry).await? {
             self.bring_in(table, known, &entry).await?;
             tracing::info!(
@@ -123,7 +130,7 @@ impl Managed {
     /// Whether the rows of a load that somebody else may have begun are in the table. They come all at once.
     async fn has_landed(&self, table: &TableDef, entry: &Entry) -> Result<bool, DestinationError> {
         let Some(folder) = &entry.folder else { return Ok(true) };
-        if self.has_mark(folder).await? || self.count(table, entry).await? > 0 {
+        if self.count(table, entry).await? > 0 {
             return Ok(true);
         }
         if self.has_files(entry).await? {

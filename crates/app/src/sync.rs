@@ -145,7 +145,7 @@ impl Sync<'_> {
     /// Puts what was done on record. What was read is safe without it.
     async fn record(&self, reports: &[StreamReport]) {
         if let Err(error) = record::record(self.tables, self.reason, reports).await {
-            tracing::warn!(%error, "the run could not be put on record in _runs");
+            tracing::warn!(error = error.with_cause(), "the run could not be put on record in _runs");
         }
     }
 
@@ -156,7 +156,7 @@ impl Sync<'_> {
         let api = self.api.counted_by(Arc::clone(&counters));
         if let Err(error) = self.bring_up_to_date(stream, &api, learned, &mut report).await {
             report.is_whole = false;
-            report.problems.push(error.to_string());
+            report.problems.push(error.with_cause());
         }
         report.asked = counters.snapshot();
         report.at.1 = SystemClock.now();

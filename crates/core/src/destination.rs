@@ -109,6 +109,15 @@ pub enum DestinationError {
 }
 
 impl DestinationError {
+    /// What was being done and why it failed, in one line for a person; as text alone, an error does not tell its cause.
+    #[must_use]
+    pub fn with_cause(&self) -> String {
+        match self {
+            Self::Transient { doing, cause } => format!("{doing}: {cause}"),
+            Self::Refused { problem } | Self::NotPermitted { problem } => problem.clone(),
+        }
+    }
+
     /// Whether the same call may succeed later without a person's help.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -38,7 +38,7 @@ pub(crate) async fn maintain(lake: Arc<Lake>, upkeep: Upkeep, clock: Arc<dyn Clo
         let tables = match lake.tables().await {
             Ok(tables) => tables,
             Err(cause) => {
-                warn!(%cause, "tables could not be listed for maintenance");
+                warn!(cause = cause.with_cause(), "tables could not be listed for maintenance");
                 continue;
             }
         };
@@ -51,11 +51,11 @@ pub(crate) async fn maintain(lake: Arc<Lake>, upkeep: Upkeep, clock: Arc<dyn Clo
                 match clean(&lake, &table, &upkeep.retention, now).await {
                     Ok(true) => drop(cleaned.insert(table.clone(), Instant::now())),
                     Ok(false) => debug!(table, "another process maintains the table"),
-                    Err(cause) => warn!(table, %cause, "old rows or files could not be taken away, trying again later"),
+                    Err(cause) => warn!(table, cause = cause.with_cause(), "old rows or files could not be taken away, trying again later"),
                 }
             }
             if let Err(cause) = look_after(&lake, &table, &upkeep.compaction, may_be_heavy).await {
-                warn!(table, %cause, "maintenance failed, trying again later");
+                warn!(table, cause = cause.with_cause(), "maintenance failed, trying again later");
             }
         }
     }

@@ -74,7 +74,7 @@ impl Schedule {
                     }
                 }
                 Err(cause) => {
-                    warn!(%cause, "it is not known which streams are due, trying again later");
+                    warn!(cause = cause.with_cause(), "it is not known which streams are due, trying again later");
                     tokio::time::sleep(NAP_MAX).await;
                 }
             }

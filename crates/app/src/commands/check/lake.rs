@@ -67,6 +67,6 @@ fn refused(error: &DestinationError) -> Finding {
             let (found, fix) = parts(problem);
             Finding::failed_with(Exit::NotPermitted, name, found, fix)
         }
-        DestinationError::Transient { doing, cause } => Finding::failed(name, format!("{doing}: {cause}"), otherwise),
+        DestinationError::Transient { .. } => Finding::failed(name, error.with_cause(), otherwise),
     }
 }

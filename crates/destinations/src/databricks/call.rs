@@ -283,7 +283,17 @@ fn is_missing(code: &str) -> bool {
     code.ends_with("DOES_NOT_EXIST") || code.ends_with("NOT_FOUND")
 }
 
+/// Names by which Delta says that another commit has come between.
+const COLLISIONS: [&str; 6] = [
+    "DELTA_CONCURRENT_",
+    "ConcurrentAppendException",
+    "DELTA_METADATA_CHANGED",
+    "MetadataChangedException",
+    "DELTA_PROTOCOL_CHANGED",
+    "ProtocolChangedException",
+];
+
 /// Whether a failure of this code and message may not happen again.
 pub(super) fn is_passing(code: &str, message: &str) -> bool {
-    PASSING.contains(&code) || message.contains("DELTA_CONCURRENT_") || message.contains("ConcurrentAppendException")
+    PASSING.contains(&code) || COLLISIONS.iter().any(|name| message.contains(name))
 }

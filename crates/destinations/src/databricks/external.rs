@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use freshet_core::{ColumnType, DestinationError, Micros};
@@ -19,6 +19,9 @@ use super::credentials::{CloudKey, Credentials, PathOperation, TableOperation};
 use super::error::WorkspaceError;
 use super::statement::Statement;
 use crate::delta::{Catalog, ColumnInfo, KeyKind, Keys, Shape};
+
+/// How long keys are kept that can only read: half of this.
+const READ_KEYS_FOR: Duration = Duration::from_secs(120);
 
 /// Where a lake's tables are registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pub struct UnityCatalog {
 struct Known {
     table_id: Option<String>,
     shape: Option<Shape>,
+    /// Why only keys to read are to be had.
+    denied: Option<WorkspaceError>,
 }
 
 impl UnityCatalog {
@@ -96,15 +101,18 @@ impl UnityCatalog {
         let Some(table_id) = table_id else {
             return Ok(self.workspace.path_credentials(&self.location(table), PathOperation::CreateTable).await?);
         };
-        self.learn(table, Known { table_id: Some(table_id.clone()), ..self.known(table) });
-        match self.workspace.table_credentials(&self.name(table), &table_id, TableOperation::ReadWrite).await {
+        let (name, known) = (self.name(table), Known { table_id: Some(table_id.clone()), denied: None, ..self.known(table) });
+        self.learn(table, known.clone());
+        match self.workspace.table_credentials(&name, &table_id, TableOperation::ReadWrite).await {
             // Who may only read can query.
-            Err(WorkspaceError::Denied { .. }) => {
-                match self.workspace.table_credentials(&self.name(table), &table_id, TableOperation::Read).await {
-                    Ok(lent) => Ok(lent),
-                    // What writing lacks is what a person wants to know.
-                    Err(_) => Ok(self.workspace.table_credentials(&self.name(table), &table_id, TableOperation::ReadWrite).await?),
-                }
+            Err(denied @ WorkspaceError::Denied { .. }) => {
+                // What writing lacks is what a person wants to know.
+                let Ok(lent) = self.workspace.table_credentials(&name, &table_id, TableOperation::Read).await else {
+                    return Err(denied.into());
+                };
+                self.learn(table, Known { denied: Some(denied), ..known });
+                // The right to write may be given at any moment.
+                Ok(Credentials { expires_at: lent.expires_at.min(SystemTime::now() + READ_KEYS_FOR), ..lent })
             }
             Err(error) => {
                 // The table may have been dropped and made again.
@@ -210,7 +218,12 @@ impl Catalog for UnityCatalog {
     }
 
     async fn publish(&self, name: &str, shape: &Shape) -> Result<(), DestinationError> {
-        if self.known(name).shape.as_ref() == Some(shape) {
+        let known = self.known(name);
+        if let Some(denied) = known.denied {
+            // Only who wants to write publishes.
+            return Err(denied.into());
+        }
+        if known.shape.as_ref() == Some(shape) {
             return Ok(());
         }
         match self.registered(name).await? {

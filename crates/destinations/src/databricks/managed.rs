@@ -32,8 +32,9 @@
 //!   landed, since they come all together. If there are none, its files are there and it is carried forward. If there are neither, somebody
 //!   has meddled, and it says so and stops.
 //! - *An INSERT that lands late*: while the files are there, it takes the place of the same rows. When they are gone, it fails. One that
-//!   began before and ends after fails as well: it has read what it replaces, and Delta lets nothing through whose rows another commit has
-//!   touched meanwhile.
+//!   began before and ends after fails as well: it has read what it replaces, and the tables are made so that Delta lets nothing through
+//!   when another commit has added rows meanwhile that it would have read: serializable, and without deletion vectors. Should both be there
+//!   all the same, whoever carries a load forward counts its rows, and replaces them once more.
 //! - *A person has erased rows*: what has its mark is never written again. Only between landing and mark, when a process was killed just
 //!   there, and only if *every* row of that load was erased before the next start, they come back.
 //! - *The table was dropped*: it has another id when it is made again, and rows of the ledger count only for the table with their id. So
@@ -195,8 +196,8 @@ impl Destination for Managed {
         let slot = self.slot(table);
         let mut slot = slot.lock().await;
         let Some(known) = self.settled(table, &mut slot).await? else { return Ok(Vec::new()) };
-        let table_id = known.table_id.clone();
-        self.loads_of(table, &table_id, after).await
+        let (table_id, last) = (known.table_id.clone(), known.told_until(self.options.clock.now()));
+        self.loads_of(table, &table_id, after, last).await
     }
 }
 

@@ -171,6 +171,9 @@ async fn who_may_only_read_can_query_and_is_told_what_writing_needs() {
     assert_eq!(checkpoint(&reader.lake, &KEYS, "a").await, Some(1));
     assert_rows(&reader, &KEYS, 0..4).await;
     assert!(reader.lake.commit(&package(&KEYS, 4..6, &[("a", 1, 2)])).await.is_err());
+    // Where the bucket itself says no, nothing is known of grants; who prepares a table is told.
+    let error = reader.lake.prepare(&KEYS).await.unwrap_err();
+    assert!(matches!(&error, DestinationError::NotPermitted { problem } if problem.contains("GRANT")), "{error:?}");
     let error = reader.lake.prepare(&EVENTS).await.unwrap_err();
     let DestinationError::NotPermitted { problem } = &error else { panic!("{error:?}") };
     assert!(problem.contains("GRANT EXTERNAL USE LOCATION"), "{problem}");

@@ -234,10 +234,13 @@ def insert(tree):
     predicate = tree.args.get("where")
     predicate = predicate.this if isinstance(predicate, exp.Where) else predicate
     with lock:
-        known_table(name)
+        table = known_table(name)
         seen = snapshot(name)
         query, read = to_duckdb(tree.expression)
         source = materialize(query)
+        # With deletion vectors conflicts are looked for row by row: who replaces no row that was there disturbs nobody, and deletes nothing.
+        by_row = table["properties"].get("delta.enableDeletionVectors") != "false" and predicate is not None
+        replaces_none = by_row and not run(f'SELECT count(*) FROM "{name}" WHERE {sql(to_duckdb(predicate)[0])}').fetchone()[0]
     pause()
     with lock:
         try:
@@ -256,8 +259,8 @@ def insert(tree):
                 where, _ = to_duckdb(predicate)
                 if run(f"SELECT count(*) FROM {source} WHERE NOT coalesce({sql(where)}, false)").fetchone()[0]:
                     raise SqlError("DELTA_REPLACE_WHERE_MISMATCH", "Written data does not conform to the predicate")
-            commit(name, seen, partition_of(table, predicate), predicate is None and name not in read)
-            if predicate is not None:
+            commit(name, seen, partition_of(table, predicate), replaces_none or (predicate is None and name not in read))
+            if predicate is not None and not replaces_none:
                 run(f'DELETE FROM "{name}" WHERE {sql(where)}')
             count = run(f'INSERT INTO "{name}" SELECT * FROM {source}').fetchone()[0]
         finally:
@@ -718,6 +721,9 @@ def fake(method, path, body):
                 faults.update({**NO_FAULTS, "only": "", **given})
             elif what == "settings":
                 settings.update(given)
+            elif what == "age":
+                at = time.time() - given["hours"] * 3600
+                os.utime(place(given["path"]), (at, at))
             elif what == "stop":
                 warehouse["state"] = "STOPPED"
             elif what == "forget":

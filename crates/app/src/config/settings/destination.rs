@@ -188,11 +188,13 @@ fn mode(values: &Values, refuse: &mut impl FnMut(&str, String)) -> Option<Databr
                 refuse(&path("volume"), "`volume` is for `mode = \"managed\"`: external tables are written straight to `url`".to_owned());
             }
             let url = values.text(&path("url"));
-            let is_cloud = ["s3://", "abfss://", "gs://", "r2://"].into_iter().any(|scheme| url.starts_with(scheme));
+            let is_cloud = ["s3://", "abfss://", "gs://"].into_iter().any(|scheme| url.starts_with(scheme));
             if !is_url_written {
                 refuse(&path("mode"), "`mode = \"external\"` needs `url` beside it: where in your bucket the tables lie".to_owned());
             } else if !is_cloud {
-                refuse(&path("url"), format!("`url` is {url:?}, but external tables lie at s3://, abfss:// or gs://"));
+                refuse(&path("url"), "`url` is elsewhere, but external tables lie at s3://, abfss:// or gs://".to_owned());
+            } else if let Err(error) = check_location(&url) {
+                refuse(&path("url"), format!("`url`: {error}"));
             }
             Some(DatabricksMode::External { url })
         }
@@ -263,7 +265,7 @@ mod tests {
     fn external_tables_need_a_bucket() {
         check(&format!("{LEAST}\nmode = \"external\"\nurl = \"s3://bucket/heroku\""), &[]);
         check(&format!("{LEAST}\nmode = \"external\""), &["line 4, column 1: `mode = \"external\"` needs `url`"]);
-        check(&format!("{LEAST}\nmode = \"external\"\nurl = \"./lake\""), &["line 5, column 1: `url` is \"./lake\""]);
+        check(&format!("{LEAST}\nmode = \"external\"\nurl = \"./lake\""), &["line 5, column 1: `url` is elsewhere"]);
         check(&format!("{LEAST}\nmode = \"external\"\nurl = \"gs://b\"\nvolume = \"v\""), &["line 6, column 1: `volume` is for"]);
         check(&format!("{LEAST}\nmode = \"zerobus\""), &["line 4, column 1: `mode` is \"zerobus\""]);
     }

@@ -72,7 +72,7 @@ impl Fetcher {
             Login::ServicePrincipal { client_id, client_secret } => {
                 let form = form(&[("grant_type", "client_credentials"), ("scope", "all-apis")]);
                 let basic = STANDARD.encode(format!("{client_id}:{}", client_secret.reveal()));
-                self.token(&self.endpoint().await?, form, Some(("Basic", &basic))).await
+                self.token(&self.endpoint().await?, form, Some(("Basic", &basic)), &basic).await
             }
             Login::Federated { client_id, subject, audience } => {
                 let endpoint = self.endpoint().await?;
@@ -84,7 +84,7 @@ impl Fetcher {
                     ("scope", "all-apis"),
                 ];
                 fields.extend(client_id.as_deref().map(|id| ("client_id", id)));
-                self.token(&endpoint, form(&fields), None).await
+                self.token(&endpoint, form(&fields), None, subject.reveal()).await
             }
             Login::Azure { authority, tenant, client_id, client_secret } => {
                 let form = form(&[
@@ -93,7 +93,7 @@ impl Fetcher {
                     ("client_secret", client_secret.reveal()),
                     ("scope", &format!("{AZURE_DATABRICKS}/.default")),
                 ]);
-                self.token(&format!("{authority}/{tenant}/oauth2/v2.0/token"), form, None).await
+                self.token(&format!("{authority}/{tenant}/oauth2/v2.0/token"), form, None, client_secret.reveal()).await
             }
             Login::DatabricksCli { program, profile } => {
                 program::of_databricks(program, &self.host, profile.as_deref()).await.map_err(|why| self.refused(why))
@@ -116,7 +116,7 @@ impl Fetcher {
                 asked.query_pairs_mut().append_pair("audience", audience);
                 let client = self.client_for(asked.as_str());
                 let request = authorized(client.get(asked.as_str()), "Bearer", token.reveal());
-                let value = self.answer(client, asked.as_str(), request).await?;
+                let value = self.answer(client, asked.as_str(), request, token.reveal()).await?;
                 let token = value["value"].as_str().ok_or_else(|| WorkspaceError::broken("log in", "GitHub's answer has no token"))?;
                 Ok(Secret::new(token.to_owned()))
             }
@@ -131,7 +131,7 @@ impl Fetcher {
     async fn discover(&self) -> Result<String, WorkspaceError> {
         let url = format!("{}{DISCOVERY}", self.host);
         let client = self.client_for(&url);
-        let value = self.answer(client, &url, client.get(&url)).await?;
+        let value = self.answer(client, &url, client.get(&url), "").await?;
         let said = value["token_endpoint"].as_str().unwrap_or_default();
         let endpoint = web_address(said).map_err(|why| WorkspaceError::broken("log in", &format!("its token endpoint {why}")))?;
         // The secret goes there.
@@ -140,14 +140,14 @@ impl Fetcher {
         if is_known { Ok(endpoint) } else { Err(WorkspaceError::broken("log in", &format!("its token endpoint is elsewhere: {endpoint}"))) }
     }
 
-    /// Asks `url` for a token.
-    async fn token(&self, url: &str, form: String, authorization: Option<(&str, &str)>) -> Result<Fetched, WorkspaceError> {
+    /// Asks `url` for a token, by what is `hidden`: the other side may say it again.
+    async fn token(&self, url: &str, form: String, authorization: Option<(&str, &str)>, hidden: &str) -> Result<Fetched, WorkspaceError> {
         let client = self.client_for(url);
         let mut request = client.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         if let Some((scheme, value)) = authorization {
             request = authorized(request, scheme, value);
         }
-        let value = self.answer(client, url, request.body(form)).await?;
+        let value = self.answer(client, url, request.body(form), hidden).await?;
         let token = value["access_token"].as_str().filter(|token| !token.is_empty());
         let token = token.ok_or_else(|| WorkspaceError::broken("log in", "the answer has no `access_token`"))?;
         let seconds = value["expires_in"].as_u64().or_else(|| value["expires_in"].as_str()?.parse().ok());
@@ -156,7 +156,7 @@ impl Fetcher {
     }
 
     /// The JSON that answers `request`.
-    async fn answer(&self, client: &Client, url: &str, request: RequestBuilder) -> Result<Value, WorkspaceError> {
+    async fn answer(&self, client: &Client, url: &str, request: RequestBuilder, hidden: &str) -> Result<Value, WorkspaceError> {
         let host = || host_of(url).unwrap_or_else(|| self.host.clone());
         let doing = || "log in".to_owned();
         let sent = client.send(request.header(ACCEPT, "application/json")).await;
@@ -168,13 +168,13 @@ impl Fetcher {
             429 | 500..=599 => Err(WorkspaceError::Busy {
                 doing: doing(),
                 status: answer.status,
-                message: self.shown(said.unwrap_or("(without a reason)")),
+                message: self.shown(said.unwrap_or("(without a reason)"), hidden),
             }),
             404 => Err(WorkspaceError::broken("log in", &format!("{} has nothing to log in with (HTTP 404)", host()))),
             status => Err(self.refused(format!(
                 "{} says {} (HTTP {status}); see whether id and secret are right, have not expired and belong to this workspace",
                 host(),
-                self.shown(said.unwrap_or("no"))
+                self.shown(said.unwrap_or("no"), hidden)
             ))),
         }
     }
@@ -184,8 +184,10 @@ impl Fetcher {
     }
 
     /// A server's words for a person.
-    fn shown(&self, text: &str) -> String {
-        let text = self.login.secrets().iter().fold(text.to_owned(), |text, secret| text.replace(secret.reveal(), "[secret]"));
+    fn shown(&self, text: &str, hidden: &str) -> String {
+        let secrets = self.login.secrets();
+        let hidden = secrets.iter().map(Secret::reveal).chain([hidden]).filter(|hidden| !hidden.is_empty());
+        let text = hidden.fold(text.to_owned(), |text, hidden| text.replace(hidden, "[secret]"));
         text.chars().filter(|character| !character.is_control()).take(MESSAGE_CHARS_MAX).collect()
     }
 

@@ -78,7 +78,14 @@ fn found(settings: &LoginSettings, environment: Environment<'_>) -> Result<Found
     let named = sayings.get("profile", "DATABRICKS_CONFIG_PROFILE");
     // As in Databricks' tools: who has said how to log in does not get the usual profile mixed in.
     if named.is_some() || !sayings.has_login() {
-        sayings.profile = Profile::read(named.as_ref().map(|said| said.value.as_str()), environment)?;
+        let host = sayings.get("host", "DATABRICKS_HOST").and_then(|said| host_address(&said.value).ok());
+        let profile = Profile::read(named.as_ref().map(|said| said.value.as_str()), environment)?;
+        // The usual one may be for another workspace; who names one means it.
+        let is_meant = |profile: &Profile| {
+            let theirs = profile.get("host").and_then(|theirs| host_address(theirs).ok());
+            named.is_some() || host.is_none() || theirs.is_none() || theirs == host
+        };
+        sayings.profile = profile.filter(is_meant);
     }
     let host = sayings.host()?;
     let warehouse = match sayings.get("warehouse", "DATABRICKS_WAREHOUSE_ID") {

@@ -1,7 +1,7 @@
 //! What the ledger says of one table, read whole once and then from where it ended.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use freshet_core::{Committed, DestinationError, Micros, Position, TableDef};
 use serde_json::Value;
@@ -154,7 +154,21 @@ pub(super) struct Known {
     pub(super) swept_at: Option<Instant>,
 }
 
+/// Rows of the ledger that are read in one answer.
+const LOADS_AT_ONCE: i64 = 10_000;
+
+/// How long a merge that is not finished holds back what comes after it from being told.
+const MERGE_WITHIN: Duration = Duration::from_secs(3600);
+
 impl Known {
+    /// The last row of which everything before is told: a merge that still goes on has no place in the history yet, and what comes after
+    /// it would take that place.
+    pub(super) fn told_until(&self, now: Micros) -> i64 {
+        let within = i64::try_from(MERGE_WITHIN.as_micros()).unwrap_or(i64::MAX);
+        let open = self.open_merge.as_ref().filter(|open| open.committed.committed_at.0 > now.0.saturating_sub(within));
+        open.map_or(self.version, |open| open.version() - 1)
+    }
+
     pub(super) fn position(&self, shard: &str) -> Option<Position> {
         self.positions.get(shard).map(|(_, position)| *position)
     }
@@ -301,13 +315,25 @@ impl Managed {
     }
 
     /// What `_loads` is made of, oldest first.
-    pub(super) async fn loads_of(&self, table: &TableDef, table_id: &str, after: Option<i64>) -> Result<Vec<Committed>, DestinationError> {
-        let condition = format!(
-            "`table_id` = {} AND `kind` IN ('load', 'merge') AND `settled` AND `version` > {} ORDER BY `version`",
-            literal(table_id),
-            after.unwrap_or(0)
-        );
-        Ok(self.entries(table, &condition).await?.into_iter().map(|entry| entry.committed).collect())
+    pub(super) async fn loads_of(
+        &self,
+        table: &TableDef,
+        table_id: &str,
+        after: Option<i64>,
+        last: i64,
+    ) -> Result<Vec<Committed>, DestinationError> {
+        let (mut loads, mut after) = (Vec::new(), after.unwrap_or(0));
+        while after < last {
+            // An answer has room for some thirty thousand.
+            let until = last.min(after.saturating_add(LOADS_AT_ONCE));
+            let condition = format!(
+                "`table_id` = {} AND `kind` IN ('load', 'merge') AND `settled` AND `version` > {after} AND `version` <= {until} ORDER BY `version`",
+                literal(table_id)
+            );
+            loads.extend(self.entries(table, &condition).await?.into_iter().map(|entry| entry.committed));
+            after = until;
+        }
+        Ok(loads)
     }
 }
 

@@ -75,7 +75,9 @@ impl Managed {
                 }
             }
             claims += 1;
-            let claim = self.merge_claim(merge, staged, counts, known, (writer.clone(), is_same, moved));
+            // Bookmarks move with the objects: a claim alone moves none, since those who read it cannot know that the objects will come.
+            let claimed = if is_same { moved.clone() } else { Vec::new() };
+            let claim = self.merge_claim(merge, staged, counts, known, (writer.clone(), is_same, claimed));
             if !self.claim(table, &claim, Some(staged.until)).await? && !self.is_ours(table, known, &claim).await? {
                 continue;
             }
@@ -89,12 +91,13 @@ impl Managed {
                 );
                 applied = Some(counts.clone());
                 self.run(changes.apply(&fence), table.name).await?;
-                if !self.settle_merge(table, &claim).await? {
+                let settled = Entry { settled: true, spans: moved, ..claim.clone() };
+                if !self.settle_merge(table, &settled).await? {
                     tracing::debug!(table = table.name, version = claim.version(), "another merge has superseded this one");
                     self.refresh(table, known).await?;
                     continue;
                 }
-                known.take(&Entry { settled: true, ..claim.clone() });
+                known.take(&settled);
             }
             return Ok(Merged { committed: Some(claim.committed), ..counts.clone() });
         }

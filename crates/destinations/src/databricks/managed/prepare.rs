@@ -39,6 +39,10 @@ const LEDGER_COLUMNS: [(&str, &str, &str); 18] = [
     ),
 ];
 
+/// What makes two statements that add the same rows collide. With deletion vectors Databricks looks for conflicts row by row, and two that
+/// only add rows have none.
+const EXCLUSIVE: &str = "'delta.isolationLevel' = 'Serializable', 'delta.enableDeletionVectors' = 'false'";
+
 impl Managed {
     /// Makes `table` exist with at least its columns; its id and the columns it has.
     pub(super) async fn prepare_table(&self, table: &'static TableDef) -> Result<(String, Vec<CatalogColumn>), DestinationError> {
@@ -73,7 +77,7 @@ impl Managed {
                 table.columns.iter().map(of_definition).chain([(LOAD_ID, "STRING", LOAD_ID_COMMENT)]).map(sql).collect();
             format!(
                 "CREATE TABLE IF NOT EXISTS {} ({}) USING DELTA{clustering} COMMENT {} \
-                 TBLPROPERTIES ({} = 'true', 'delta.dataSkippingStatsColumns' = {})",
+                 TBLPROPERTIES ({} = 'true', 'delta.dataSkippingStatsColumns' = {}, {EXCLUSIVE})",
                 name.quoted(),
                 columns.join(", "),
                 literal(table.comment),
@@ -143,7 +147,7 @@ impl Managed {
         let text = format!(
             "CREATE TABLE IF NOT EXISTS {} ({}) USING DELTA PARTITIONED BY (`table_name`) \
              COMMENT 'What Freshet has loaded into the tables beside this one. Neither change nor drop it' \
-             TBLPROPERTIES ('delta.isolationLevel' = 'Serializable', 'delta.autoOptimize.autoCompact' = 'true')",
+             TBLPROPERTIES ({EXCLUSIVE}, 'delta.autoOptimize.autoCompact' = 'true')",
             self.ledger(),
             columns.join(", ")
         );

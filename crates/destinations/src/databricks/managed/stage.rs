@@ -143,7 +143,13 @@ impl Managed {
     }
 
     async fn sweep_but(&self, table: &TableDef, named: &[&str]) -> Result<(), WorkspaceError> {
-        let old = self.options.clock.now().0 / 1000 - SWEEP_AFTER_MS;
+        // By the clock of those who keep the files: that of one machine may be days ahead, and others stage at this moment.
+        let mut newest = None;
+        for folder in named {
+            let files = self.workspace.list_folder(folder).await?.unwrap_or_default();
+            newest = newest.max(files.iter().filter_map(|file| file.modified_ms).max());
+        }
+        let Some(old) = newest.map(|newest| newest - SWEEP_AFTER_MS) else { return Ok(()) };
         let folders = self.workspace.list_folder(&self.staging(table)).await?.unwrap_or_default();
         let others = folders.into_iter().filter(|folder| folder.is_folder && !named.contains(&folder.path.as_str()));
         for folder in others.take(SWEPT_MAX) {

@@ -276,6 +276,29 @@ async fn a_statement_of_a_dead_process_does_not_undo_what_came_after() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_dies_before_its_objects_are_in_moves_no_bookmark() {
+    let Some(rig) = Rig::databricks().map(Arc::new) else { return };
+    let test = TestTables::fresh(&rig);
+    let shard = ShardId::new("freshet/sync/things/a");
+    let with =
+        |objects: &[(u32, i64)], at, position| Merge { bookmarks: vec![(shard.clone(), position)], ..merge(objects, Complete::No, at) };
+    test.tables.merge(&with(&[(1, 10)], 1, 5)).await.unwrap();
+    rig.tell("faults", r#"{"zombie": 1, "zombie_ms": [4000, 4001], "only": "AS t USING"}"#);
+    let dying = test.other();
+    let ended = tokio::time::timeout(Duration::from_millis(800), dying.merge(&with(&[(2, 20)], 2, 9))).await;
+    assert!(ended.is_err() && test.state()["busy"] != 0, "{ended:?}");
+    rig.tell("faults", "{}");
+    let after = test.other();
+    assert_eq!(after.bookmarks(&THINGS, "freshet/sync/things/").await.unwrap().into_values().collect::<Vec<_>>(), [5]);
+    assert!(test.state()["busy"] != 0, "it has come before");
+    // So it is read again, and merged.
+    let quick = ManagedOptions { merge_patience: Duration::ZERO, ..ManagedOptions::new("main", &test.schema) };
+    Managed::new(workspace(&rig), quick).merge(&with(&[(2, 20)], 3, 9)).await.unwrap();
+    assert_eq!(test.other().bookmarks(&THINGS, "freshet/sync/things/").await.unwrap().into_values().collect::<Vec<_>>(), [9]);
+    assert_eq!(things(&test).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_told_once_is_added_and_never_changed() {
     let Some(rig) = Rig::databricks().map(Arc::new) else { return };
     let test = TestTables::fresh(&rig);

@@ -107,6 +107,15 @@ impl Address {
         Self::Lake(LakeAddress::folder(&path))
     }
 
+    /// What shows the rejects there.
+    #[must_use]
+    pub(crate) fn look_at_rejects(&self) -> String {
+        match self {
+            Self::Lake(_) => format!("freshet rejects list{}", self.flag()),
+            Self::Databricks(databricks) => format!("SELECT * FROM `{}`.`{}`.`_rejects`", databricks.catalog, databricks.schema),
+        }
+    }
+
     /// The flag that names it to other verbs, with a space before it.
     #[must_use]
     pub(crate) fn flag(&self) -> String {

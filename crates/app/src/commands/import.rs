@@ -82,7 +82,7 @@ pub(crate) async fn run(global: &Global, settings: &Settings, args: &ImportArgs)
         totals,
         seconds: started.elapsed().as_secs_f64(),
         place: place.to_string(),
-        flag: place.flag(),
+        look_at_rejects: place.look_at_rejects(),
         dry_run: args.dry_run,
         interrupted,
     };
@@ -252,8 +252,8 @@ struct Report {
     totals: Vec<(&'static str, TableTotals)>,
     seconds: f64,
     place: String,
-    /// What names it to other verbs.
-    flag: String,
+    /// What shows the rejects there.
+    look_at_rejects: String,
     dry_run: bool,
     interrupted: bool,
 }
@@ -321,7 +321,7 @@ impl Report {
         }
         let rejects = self.totals.iter().find(|(table, _)| *table == "_rejects").map_or(0, |(_, totals)| totals.rows);
         if rejects > 0 {
-            let look = if self.dry_run { String::new() } else { format!(": freshet rejects list{}", self.flag) };
+            let look = if self.dry_run { String::new() } else { format!(": {}", self.look_at_rejects) };
             lines.push(format!("{}{look}", counted(rejects, "reject")));
         }
         if counts.short > 0 {

@@ -73,6 +73,11 @@ fn files_are_imported_once_and_verbs_on_lakes_say_what_to_do() {
     let again: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
     assert_eq!(again["files"][0]["known_bytes"], first["files"][0]["bytes"], "{again}");
     assert_eq!(bench.value("SELECT count(*) AS n FROM SCHEMA.`logs`"), rows.to_string());
+    let frames = b"63 <190>1 2026-11-22T10:01:00.000001+00:00 host app web.1 - seq=1\n".repeat(5);
+    let odd = bench.place.file("odd.frames", [&frames[..], b"no message\n"].concat());
+    let told = bench.place.ok("import --rejects-max 100", &[&odd]);
+    let look = format!("SELECT * FROM `main`.`{}`.`_rejects`", bench.schema);
+    assert!(told.stdout.contains(&look), "{told:#?}");
 
     for verb in ["query SELECT", "tables list", "rejects list", "loads", "tables optimize"] {
         let ended = bench.place.run(verb, &[]);

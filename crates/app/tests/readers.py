@@ -166,6 +166,34 @@ def sail_reader(lake):
     return lambda path, _server=server: session.read.format("delta").load(path).toArrow()
 
 
+def spark_reader(_lake):
+    """Spark itself, with Delta's own jars: the reference."""
+    jars = glob.glob(os.path.join(os.environ.get("FRESHET_SPARK_JARS", ""), "*.jar"))
+    if not jars:
+        raise ImportError("FRESHET_SPARK_JARS names no folder with Delta's jars")
+    from pyspark.sql import SparkSession
+
+    settings = {
+        "spark.jars": ",".join(jars),
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.session.timeZone": "UTC",
+        # For little data on a small machine.
+        "spark.sql.shuffle.partitions": "2",
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+    }
+    builder = SparkSession.builder.master("local[2]")
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return lambda path: session.read.format("delta").load(path).toArrow()
+
+
 READERS = {
     "DuckDB": duckdb_reader,
     "chDB, its own log reader": lambda lake: chdb_reader(lake, 0),
@@ -173,6 +201,7 @@ READERS = {
     "polars": polars_reader,
     "deltalake": deltalake_reader,
     "Sail": sail_reader,
+    "Spark": spark_reader,
 }
 
 
@@ -180,13 +209,14 @@ def main(lake, expected_path):
     with open(expected_path, encoding="utf-8") as file:
         expected = json.load(file)
     lake, bad = lake if is_url(lake) else os.path.realpath(lake), 0
+    tried = 0
     for name, make in READERS.items():
         try:
             read = make(lake)
         except ImportError as error:
             print(f"{name}: skipped, {error}")
             continue
-        before = bad
+        before, tried = bad, tried + 1
         for table, columns in expected.items():
             try:
                 found = list(differences(read(os.path.join(lake, table)), columns))
@@ -199,7 +229,7 @@ def main(lake, expected_path):
             print(f"{name}: {len(expected)} tables agree")
     sys.stdout.flush()
     # Sail's threads do not end by themselves.
-    os._exit(1 if bad else 0)
+    os._exit(1 if bad or not tried else 0)
 
 
 if __name__ == "__main__":

@@ -83,6 +83,23 @@ fn other_readers_see_what_we_see() {
 }
 
 #[test]
+fn spark_sees_what_we_see() {
+    let cache = std::env::var_os("FRESHET_CACHE").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/freshet"))).unwrap();
+    let (python, jars) = (cache.join("spark/bin/python3"), cache.join("spark/jars"));
+    if !chance::full() || !jars.exists() {
+        eprintln!("skipped: FRESHET_FULL=1 is not set, or scripts/setup --full has not installed Spark");
+        return;
+    }
+    let place = Place::new();
+    let expected = lake_of_many_versions(&place);
+    let mut python = Command::new(python);
+    python.env("FRESHET_SPARK_JARS", jars);
+    let said = run_with(python, "readers.py", &[&place.lake(), &expected]);
+    assert!(said.contains("Spark: ") && said.contains(" tables agree"), "{said}");
+}
+
+#[test]
 fn other_readers_see_what_we_see_on_s3() {
     let (Some(python), Some(rig)) = (python(), Rig::s3()) else { return };
     let place = Place::on(&rig);

@@ -4,6 +4,8 @@
 
 #![allow(dead_code, reason = "each test binary uses what it needs")]
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -272,6 +274,14 @@ fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../destinations/tests/rigs").join(name)
 }
 
+/// A port below those that the system hands out: of those, one that nobody listens on yet may be given to some connection meanwhile, even to
+/// that which looks whether the server is up, and then the server cannot have it.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    loop {
+        let chance = RandomState::new().build_hasher().finish();
+        let port = 10_000 + u16::try_from(chance % 22_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

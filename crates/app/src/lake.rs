@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use freshet_core::Mirror;
-use freshet_destinations::databricks::{ExternalOptions, Managed, ManagedOptions, UnityCatalog};
+use freshet_destinations::databricks::{ExternalOptions, Managed, ManagedOptions, UnityCatalog, Zerobus};
 use freshet_destinations::delta::{Catalog, Lake, LakeOptions, StorageOptions, check_location};
 
 use crate::cli::Global;
@@ -41,6 +41,8 @@ pub(crate) enum Opened {
     Lake(Arc<Lake>),
     /// Those that Databricks keeps and looks after.
     Managed(Arc<Managed>),
+    /// The same with log lines by Zerobus.
+    Zerobus(Arc<Zerobus>),
 }
 
 impl Opened {
@@ -50,6 +52,7 @@ impl Opened {
         match self {
             Self::Lake(lake) => Arc::clone(lake) as _,
             Self::Managed(managed) => Arc::clone(managed) as _,
+            Self::Zerobus(zerobus) => Arc::clone(zerobus) as _,
         }
     }
 
@@ -58,7 +61,7 @@ impl Opened {
     pub(crate) fn lake(&self) -> Option<&Arc<Lake>> {
         match self {
             Self::Lake(lake) => Some(lake),
-            Self::Managed(_) => None,
+            Self::Managed(_) | Self::Zerobus(_) => None,
         }
     }
 }
@@ -209,12 +212,24 @@ fn elsewhere(databricks: &DatabricksSettings) -> anyhow::Error {
 pub(crate) fn open(address: &Address) -> anyhow::Result<Opened> {
     match address {
         Address::Lake(named) => Ok(Opened::Lake(open_lake(named)?)),
-        Address::Databricks(databricks) => {
-            let options =
-                ManagedOptions { volume: databricks.volume.clone(), ..ManagedOptions::new(&databricks.catalog, &databricks.schema) };
-            Ok(Opened::Managed(Arc::new(Managed::new(databricks.workspace()?, options))))
-        }
+        Address::Databricks(databricks) => Ok(Opened::Managed(Arc::new(managed(databricks)?))),
     }
+}
+
+/// As [`open`], for what comes without end: by Zerobus, where that is configured.
+///
+/// # Errors
+/// As for [`open`].
+pub(crate) fn open_for_streams(address: &Address) -> anyhow::Result<Opened> {
+    let Address::Databricks(databricks) = address else { return open(address) };
+    let DatabricksMode::Zerobus(options) = &databricks.mode else { return open(address) };
+    let zerobus = Zerobus::new(managed(databricks)?, options);
+    Ok(Opened::Zerobus(Arc::new(zerobus.map_err(|error| Failure::error(Exit::BadConfig, error.to_string()))?)))
+}
+
+fn managed(databricks: &DatabricksSettings) -> anyhow::Result<Managed> {
+    let options = ManagedOptions { volume: databricks.volume.clone(), ..ManagedOptions::new(&databricks.catalog, &databricks.schema) };
+    Ok(Managed::new(databricks.workspace()?, options))
 }
 
 /// Opens a lake; a folder is made where it is missing.

@@ -21,6 +21,7 @@ pub mod login;
 mod managed;
 mod statement;
 mod warehouse;
+mod zerobus;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +31,7 @@ use freshet_web::{Backoff, Client, Peer, RuntimeTimer, Timer, Trouble, WebLimits
 use tokio::sync::{OnceCell, Semaphore};
 
 use call::Call;
-use login::{Login, Tokens};
+use login::{Login, Scope, Tokens};
 
 pub use catalog::{CatalogColumn, CatalogTable, ExternalTable, Registered, Schema, TableName, Volume, quoted};
 pub use columns::ColumnSpec;
@@ -42,6 +43,7 @@ pub use grants::{Grant, Privileges, Securable};
 pub use managed::{LEDGER, LOAD_ID, Managed, ManagedOptions};
 pub use statement::{Rows, Statement};
 pub use warehouse::{Warehouse, WarehouseState, warehouse_id};
+pub use zerobus::{Zerobus, ZerobusOptions};
 
 /// What a workspace is made from.
 #[derive(Clone)]
@@ -212,6 +214,11 @@ impl Workspace {
     /// Who we are, where that was asked before.
     fn principal(&self) -> Option<String> {
         self.shared.principal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tokens of our login that are good for `scope` only.
+    fn tokens_for(&self, scope: Scope) -> Result<Tokens, WorkspaceError> {
+        self.shared.tokens.scoped(scope)
     }
 
     fn limits(&self) -> &WorkspaceLimits {

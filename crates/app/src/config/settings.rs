@@ -123,6 +123,9 @@ pub(crate) const DEFAULT_FILE: &str = "freshet.toml";
 /// How long messages wait for managed tables of Databricks where nothing is said: a warehouse costs money while it is awake.
 const LOAD_AGE_MANAGED: Duration = Duration::from_secs(600);
 
+/// The same where they go by Zerobus, which takes few rows as gladly as many.
+const LOAD_AGE_ZEROBUS: Duration = Duration::from_secs(2);
+
 /// How often streams are read that change rarely.
 const DAILY: Duration = Duration::from_secs(24 * 3600);
 
@@ -347,7 +350,11 @@ impl Values {
 fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
     let mut refuse = |pattern: &str, message: String| problems.push(Problem { place: values.place(pattern), message });
     let (lake, databricks) = destination::settings(values, &mut refuse);
-    let is_managed = databricks.as_ref().is_some_and(|databricks| databricks.mode == DatabricksMode::Managed);
+    let load_age_max = match databricks.as_ref().map(|databricks| &databricks.mode) {
+        Some(DatabricksMode::Managed) if !values.is_written("load.max_age") => LOAD_AGE_MANAGED,
+        Some(DatabricksMode::Zerobus(_)) if !values.is_written("load.max_age") => LOAD_AGE_ZEROBUS,
+        _ => values.duration("load.max_age"),
+    };
     let listen = values.text("receive.listen");
     let listen = listen.parse().unwrap_or_else(|_| {
         refuse("receive.listen", format!("`listen` is {listen:?}, but must be an address and a port, such as \"0.0.0.0:8080\""));
@@ -388,7 +395,7 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
         spool_bytes_max,
         segment_bytes,
         dedupe_window,
-        load_age_max: if is_managed && !values.is_written("load.max_age") { LOAD_AGE_MANAGED } else { values.duration("load.max_age") },
+        load_age_max,
         load_bytes_max: values.size("load.max_bytes"),
         load_rows_max: values.count("load.max_rows"),
         maintain_every: values.duration("maintenance.every"),

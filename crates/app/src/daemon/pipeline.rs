@@ -55,7 +55,7 @@ impl Pipeline {
         // Everything that can be wrong with the settings is found before anything is made on disk.
         let due = Due::default();
         let drain = drain_options(settings, listen, &due)?;
-        let tables = lake::open(place)?;
+        let tables = lake::open_for_streams(place)?;
         let spool = Arc::new(open_spool(data_dir, settings, &clock)?);
         let loader = loader(settings, tables.mirror(), &spool, &clock, place).await?;
         let live = Live {

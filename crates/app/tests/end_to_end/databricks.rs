@@ -45,7 +45,7 @@ impl Bench {
         runtime.block_on(workspace.run(&statement)).unwrap().rows
     }
 
-    fn check(&self, adjust: impl FnOnce(&mut Command)) -> (Ended, Value) {
+    pub(crate) fn check(&self, adjust: impl FnOnce(&mut Command)) -> (Ended, Value) {
         let mut command = self.place.command("check --listen 127.0.0.1:0 --output json", &[]);
         adjust(command.env("FRESHET_DRAIN_SECRET", "drain-secret"));
         let ended = Ended::from(command.output().unwrap());
@@ -55,7 +55,7 @@ impl Bench {
 }
 
 /// What the probe `name` of the section on Databricks found: its state and its words.
-fn found(document: &Value, name: &str) -> String {
+pub(crate) fn found(document: &Value, name: &str) -> String {
     let probes = document["probes"].as_array().unwrap();
     let probe = probes.iter().find(|probe| probe["section"] == "Databricks" && probe["probe"] == name);
     let probe = probe.unwrap_or_else(|| panic!("no {name}: {document}"));

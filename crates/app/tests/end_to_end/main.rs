@@ -41,3 +41,4 @@ mod under_fire;
 mod upkeep;
 mod verbs;
 mod webhooks;
+mod zerobus;

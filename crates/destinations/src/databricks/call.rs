@@ -1,8 +1,10 @@
 //! One call of the REST API: who we are, the permit, the request, and what its answer stands for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use freshet_core::Secret;
 use freshet_web::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use freshet_web::{Answer, Method, RequestBuilder, Trouble};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -11,7 +13,7 @@ use serde_json::Value;
 use super::Workspace;
 use super::error::WorkspaceError;
 use super::grants::Grant;
-use super::login::Access;
+use super::login::{Access, Tokens};
 
 /// Characters of a server's message that are kept.
 const MESSAGE_CHARS_MAX: usize = 2_000;
@@ -42,12 +44,25 @@ pub(super) struct Call {
     pub(super) doing: String,
     /// The rights it needs, for an answer that does not name what is missing.
     needs: Vec<Grant>,
+    /// Where it goes, if not to the workspace itself.
+    elsewhere: Option<Arc<Elsewhere>>,
+}
+
+/// Another host of the same workspace, which takes tokens of its own.
+pub(super) struct Elsewhere {
+    /// `https://…`, without a slash at its end.
+    pub(super) host: String,
+    /// What it takes.
+    pub(super) tokens: Tokens,
 }
 
 #[derive(Clone)]
 enum Body {
     None,
     Json(Value),
+    /// JSON that is written already.
+    Written(Bytes),
+    /// Any file.
     Bytes(Bytes),
 }
 
@@ -57,7 +72,8 @@ impl Call {
     }
 
     pub(super) fn new(method: Method, doing: &str, path: &str) -> Self {
-        Self { method, path: path.to_owned(), query: Vec::new(), body: Body::None, doing: doing.to_owned(), needs: Vec::new() }
+        let (path, doing) = (path.to_owned(), doing.to_owned());
+        Self { method, path, query: Vec::new(), body: Body::None, doing, needs: Vec::new(), elsewhere: None }
     }
 
     pub(super) fn post(doing: &str, path: &str, body: Value) -> Self {
@@ -66,6 +82,14 @@ impl Call {
 
     pub(super) fn put(doing: &str, path: &str, bytes: Bytes) -> Self {
         Self { body: Body::Bytes(bytes), ..Self::new(Method::PUT, doing, path) }
+    }
+
+    pub(super) fn post_written(doing: &str, path: &str, json: Bytes) -> Self {
+        Self { body: Body::Written(json), ..Self::new(Method::POST, doing, path) }
+    }
+
+    pub(super) fn to(self, elsewhere: &Arc<Elsewhere>) -> Self {
+        Self { elsewhere: Some(Arc::clone(elsewhere)), ..self }
     }
 
     pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
@@ -178,6 +202,13 @@ impl Workspace {
         Err(Trial { error, pause })
     }
 
+    /// Makes a call without saying who we are; any answer will do.
+    pub(super) async fn reach(&self, call: &Call) -> Result<(), WorkspaceError> {
+        let client = &self.shared.client;
+        let sent = client.send(client.request(call.method.clone(), self.url(call))).await;
+        sent.map(drop).map_err(|trouble| self.unanswered(call, trouble))
+    }
+
     /// Who we are, where that can be had with a single request.
     async fn asked_who(&self) -> Option<String> {
         let known = self.principal();
@@ -193,12 +224,13 @@ impl Workspace {
     async fn send(&self, call: &Call) -> Result<Answer, WorkspaceError> {
         // It is never closed.
         let _permit = self.shared.at_once.acquire().await.ok();
-        let access = self.shared.tokens.get().await?;
+        let tokens = call.elsewhere.as_ref().map_or(&self.shared.tokens, |elsewhere| &elsewhere.tokens);
+        let access = tokens.get().await?;
         let answer = self.send_with(call, &access).await?;
-        if answer.status != 401 || !self.shared.tokens.refused(&access) {
+        if answer.status != 401 || !tokens.refused(&access) {
             return Ok(answer);
         }
-        let access = self.shared.tokens.get().await?;
+        let access = tokens.get().await?;
         self.send_with(call, &access).await
     }
 
@@ -209,13 +241,14 @@ impl Workspace {
         let request: RequestBuilder = match &call.body {
             Body::None => request,
             Body::Json(value) => request.header(CONTENT_TYPE, "application/json").body(value.to_string()),
+            Body::Written(json) => request.header(CONTENT_TYPE, "application/json").body(json.clone()),
             Body::Bytes(bytes) => request.header(CONTENT_TYPE, "application/octet-stream").body(bytes.clone()),
         };
         client.send(request).await.map_err(|trouble| self.unanswered(call, trouble))
     }
 
     fn url(&self, call: &Call) -> String {
-        let mut url = format!("{}{}", self.shared.host, call.path);
+        let mut url = format!("{}{}", self.host_of(call), call.path);
         for (position, (name, value)) in call.query.iter().enumerate() {
             url.push(if position == 0 { '?' } else { '&' });
             url.push_str(name);
@@ -225,22 +258,30 @@ impl Workspace {
         url
     }
 
+    fn host_of<'a>(&'a self, call: &'a Call) -> &'a str {
+        call.elsewhere.as_ref().map_or(&self.shared.host, |elsewhere| &elsewhere.host)
+    }
+
     fn unanswered(&self, call: &Call, trouble: Trouble) -> WorkspaceError {
-        WorkspaceError::Unreachable { doing: call.doing.clone(), host: self.shared.host.clone(), trouble }
+        WorkspaceError::Unreachable { doing: call.doing.clone(), host: self.host_of(call).to_owned(), trouble }
     }
 
     /// What an answer that is not good stands for.
     fn refusal(&self, call: &Call, answer: &Answer) -> WorkspaceError {
         let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let code = value["error_code"].as_str().unwrap_or_default().to_owned();
-        let message = self.shown(value["message"].as_str().filter(|text| !text.is_empty()).unwrap_or("(without a reason)"));
+        let message = value["message"].as_str().filter(|text| !text.is_empty()).unwrap_or("(without a reason)");
+        let message = match &call.elsewhere {
+            Some(elsewhere) => self.shown(&hide(message, &elsewhere.tokens.secrets())),
+            None => self.shown(message),
+        };
         let doing = call.doing.clone();
         match answer.status {
             300..=399 => {
                 WorkspaceError::broken(&doing, &format!("the answer sends us elsewhere (HTTP {}), which is not followed", answer.status))
             }
             401 => WorkspaceError::Login {
-                host: self.shared.host.clone(),
+                host: self.host_of(call).to_owned(),
                 why: format!("the token is not taken ({message}); see whether it has expired and belongs to this workspace"),
             },
             403 => {
@@ -263,12 +304,19 @@ impl Workspace {
 
     /// A server's words for a person.
     pub(super) fn shown(&self, text: &str) -> String {
-        let text = self.shared.tokens.secrets().iter().fold(text.to_owned(), |text, secret| match secret.reveal() {
-            "" => text,
-            secret => text.replace(secret, "[secret]"),
-        });
-        text.chars().filter(|character| !character.is_control() || *character == '\n').take(MESSAGE_CHARS_MAX).collect()
+        hide(text, &self.shared.tokens.secrets())
+            .chars()
+            .filter(|character| !character.is_control() || *character == '\n')
+            .take(MESSAGE_CHARS_MAX)
+            .collect()
     }
+}
+
+fn hide(text: &str, secrets: &[Secret]) -> String {
+    secrets.iter().fold(text.to_owned(), |text, secret| match secret.reveal() {
+        "" => text,
+        secret => text.replace(secret, "[secret]"),
+    })
 }
 
 fn said(code: &str, status: u16) -> String {

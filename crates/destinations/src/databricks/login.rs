@@ -7,6 +7,7 @@ mod fetch;
 mod find;
 mod profile;
 mod program;
+mod scope;
 mod tokens;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use freshet_core::Secret;
 
 pub use find::{AUTH_TYPES, Found, LoginSettings, find, host_address};
+pub(super) use scope::Scope;
 pub(super) use tokens::{Access, Tokens};
 
 /// The variables of the environment, as an argument.

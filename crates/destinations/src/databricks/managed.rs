@@ -61,7 +61,7 @@ use std::time::Duration;
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use freshet_core::{
-    Clock, CommitOutcome, Committed, Destination, DestinationError, Merge, Merged, Mirror, Package, Position, ShardId, SystemClock,
+    Clock, CommitOutcome, Committed, Destination, DestinationError, Merge, Merged, Micros, Mirror, Package, Position, ShardId, SystemClock,
     TableDef,
 };
 use tokio::sync::{Mutex as TaskMutex, Semaphore};
@@ -149,7 +149,12 @@ impl Managed {
         Arc::clone(self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(table.name).or_default())
     }
 
-    fn name(&self, table: &str) -> TableName {
+    /// What time it is.
+    pub(super) fn now(&self) -> Micros {
+        self.options.clock.now()
+    }
+
+    pub(super) fn name(&self, table: &str) -> TableName {
         TableName::new(&self.options.catalog, &self.options.schema, table)
     }
 
@@ -158,7 +163,7 @@ impl Managed {
     }
 
     /// Runs a statement that concerns `table`.
-    async fn run(&self, text: String, table: &str) -> Result<Rows, WorkspaceError> {
+    pub(super) async fn run(&self, text: String, table: &str) -> Result<Rows, WorkspaceError> {
         self.workspace.run(&Statement::new(text).tagged("freshet_table", table)).await
     }
 }

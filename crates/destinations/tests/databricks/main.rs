@@ -10,3 +10,4 @@ mod external;
 mod managed;
 #[path = "../rigs/mod.rs"]
 mod rigs;
+mod zerobus;

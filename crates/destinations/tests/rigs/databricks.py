@@ -1,7 +1,7 @@
 """A Databricks workspace on PORT with its files below FOLDER, as far as the documented contract goes, and no friendlier than that.
 
 What Freshet needs of it: tokens that expire, the Statement Execution API with its states, a warehouse that sleeps, the Files API over volumes,
-Unity Catalog's tables, credentials for storage. The SQL is Databricks' own: sqlglot reads it by that dialect, what this file does not know is
+Unity Catalog's tables, credentials for storage, and Zerobus. The SQL is Databricks' own: sqlglot reads it by that dialect, what this file does not know is
 refused, and DuckDB does the work. Each statement reads its tables at one moment and commits at a later one, and fails as Delta Lake's do when
 another commit has come between.
 
@@ -42,6 +42,9 @@ settings = {
     "chunk_rows": 1000,
     # Whether tables may cluster themselves here.
     "cluster_by_auto": True,
+    # How long rows take from Zerobus into their table, and who says no while a right on the table itself is missing: token or insert.
+    "zerobus_ms": [0, 0],
+    "zerobus_denies": None,
     # The server behind every external location, and whether tables may be changed or only be read.
     "s3": None,
     "may_write": True,
@@ -58,6 +61,8 @@ database.execute("SET TimeZone = 'UTC'; CREATE MACRO timestamp_micros(n) AS make
 lent = []
 tokens = {"dapi-of-the-test": None}
 catalogs, schemas, volumes, tables = {"main"}, {"main.default"}, set(), {}
+# Tables that a token is for; those with rights of their own; what has not landed.
+scopes, granted, buffered = {}, set(), set()
 warehouse = {"id": "0123456789abcdef", "name": "tests", "state": "STOPPED"}
 statements, executed, requests, links = {}, [], {}, {}
 
@@ -459,6 +464,11 @@ def other(text):
             if tables[name]["table_type"] == "EXTERNAL":
                 tables[name]["columns"] = logged(tables[name]["storage_location"])
         return [], []
+    if match := re.fullmatch(rf"GRANT SELECT, MODIFY ON TABLE {NAME % 2} TO `client-of-the-test`", text):
+        with lock:
+            known_table(plain_name(match[1]))
+            granted.add(plain_name(match[1]))
+        return [], []
     if match := re.fullmatch(rf"DESCRIBE HISTORY {NAME % 2} LIMIT 1", text):
         with lock:
             return [("version", "BIGINT")], [(known_table(plain_name(match[1]))["version"],)]
@@ -665,9 +675,12 @@ class Workspace(BaseHTTPRequestHandler):
                 return self.answer(200, login(self.headers, path, body))
             if path == "/.well-known/databricks-config":
                 raise Refused(404, "NOT_FOUND", "not here")
-            self.authenticate()
+            if path == "/":
+                raise Refused(404, "NOT_FOUND", "nothing here")
+            self.authenticate(zerobus_table(path))
             with lock:
-                kind = next((kind for kind in ("sql/statements", "sql/warehouses", "fs/files", "fs/directories", "unity-catalog") if kind in path), "other")
+                known = ("sql/statements", "sql/warehouses", "fs/files", "fs/directories", "unity-catalog", "zerobus")
+                kind = next((kind for kind in known if kind in path), "other")
                 requests[f"{self.command} {kind}"] = requests.get(f"{self.command} {kind}", 0) + 1
             fate = self.fate(path, body)
             status, answer, headers = api(self.command, path, query, body, fate)
@@ -680,10 +693,10 @@ class Workspace(BaseHTTPRequestHandler):
             self.close_connection = True
             return None
 
-    def authenticate(self):
+    def authenticate(self, table):
         scheme, _, token = (self.headers.get("Authorization") or "").partition(" ")
         expiry = tokens.get(token, 0)
-        if scheme != "Bearer" or (expiry is not None and expiry < time.time()):
+        if scheme != "Bearer" or (expiry is not None and expiry < time.time()) or scopes.get(token) != table:
             raise Refused(401, "UNAUTHENTICATED", "Credential was not sent or was of an unsupported type for this API, or has expired.")
 
     def fate(self, path, body):
@@ -738,14 +751,14 @@ def fake(method, path, body):
                 found = opened.read()
             os.remove(file)
             return found
-        return {"executed": executed, "requests": requests, "tables": tables, "lent": lent, "busy": sum(not each.done.is_set() for each in statements.values())}
+        return {"executed": executed, "requests": requests, "tables": tables, "lent": lent, "busy": len(buffered) + sum(not each.done.is_set() for each in statements.values())}
 
 
 def login(headers, path, body):
     if path.startswith("/oidc/.well-known/"):
         here = f"http://{headers['Host']}/oidc"
         return {"authorization_endpoint": f"{here}/v1/authorize", "token_endpoint": f"{here}/v1/token"}
-    form = dict(urllib.parse.parse_qsl(body.decode()))
+    form, scope = dict(urllib.parse.parse_qsl(body.decode())), None
     grant = form.get("grant_type")
     if path != "/oidc/v1/token" or form.get("scope") != "all-apis":
         raise Refused(400, "invalid_request", "no such grant")
@@ -753,17 +766,106 @@ def login(headers, path, body):
         expected = "Basic " + base64.b64encode(b"client-of-the-test:secret-of-the-test").decode()
         if headers.get("Authorization") != expected:
             raise Refused(401, "invalid_client", "Client authentication failed")
+        if "resource" in form or "authorization_details" in form:
+            scope = zerobus_scope(form)
     elif grant == "urn:ietf:params:oauth:grant-type:token-exchange":
         if form.get("subject_token_type") != "urn:ietf:params:oauth:token-type:jwt" or form.get("subject_token") != "jwt-of-the-test":
             raise Refused(400, "invalid_request", "the subject token is not accepted")
     else:
         raise Refused(400, "unsupported_grant_type", str(grant))
     token = "eyJ." + uuid.uuid4().hex
+    if scope:
+        scopes[token] = scope
     tokens[token] = time.time() + settings["token_seconds"]
     return {"access_token": token, "token_type": "Bearer", "expires_in": int(settings["token_seconds"]), "scope": "all-apis"}
 
 
+def zerobus_scope(form):
+    """The table that a token is asked for."""
+    if form.get("resource") != "api://databricks/workspaces/1234567890123456/zerobusDirectWriteApi":
+        raise Refused(400, "invalid_target", "no such resource")
+    details = json.loads(form.get("authorization_details") or "[]")
+    names = [each.get("object_full_path", "").lower() for each in details]
+    kinds = [(each.get("type"), each.get("object_type"), each.get("privileges"), each.get("operations")) for each in details]
+    right = "unity_catalog_privileges"
+    wanted = [(right, "CATALOG", ["USE CATALOG"], None), (right, "SCHEMA", ["USE SCHEMA"], None), (right, "TABLE", ["SELECT", "MODIFY"], ["zerobuswrite"])]
+    if kinds != wanted or names[1] != names[2].rpartition(".")[0] or names[0] != names[1].rpartition(".")[0]:
+        raise Refused(400, "invalid_authorization_details", "these rights cannot be asked for")
+    if names[2] not in tables or (settings["zerobus_denies"] == "token" and names[2] not in granted):
+        raise Refused(400, "invalid_authorization_details", "The principal has no such rights on the table.")
+    return names[2]
+
+
+def zerobus_table(path):
+    match = re.fullmatch(r"/zerobus/v1/tables/([^/]+)/insert", path)
+    return match[1].lower() if match else None
+
+
+# What a JSON value must be for a column of a type.
+FITS = {
+    "STRING": lambda value: isinstance(value, str),
+    "INT": lambda value: type(value) is int and abs(value) <= 1 << 31,
+    "BIGINT": lambda value: type(value) is int and abs(value) <= 1 << 63,
+    "TIMESTAMP": lambda value: type(value) is int,
+    "DATE": lambda value: type(value) is int,
+    "DOUBLE": lambda value: type(value) in (int, float),
+    "BOOLEAN": lambda value: type(value) is bool,
+    "ARRAY<STRING>": lambda value: isinstance(value, list) and all(each is None or isinstance(each, str) for each in value),
+    "MAP<STRING,STRING>": lambda value: isinstance(value, dict) and all(each is None or isinstance(each, str) for each in value.values()),
+    "MAP<STRING,DOUBLE>": lambda value: isinstance(value, dict) and all(each is None or type(each) in (int, float) for each in value.values()),
+}
+
+
+def no_constant(text):
+    raise ValueError(f"{text} is no JSON")
+
+
+def zerobus(name, body):
+    """Takes rows; they are in the table some time later, whatever comes of who sent them."""
+    bad = lambda message: Refused(400, "INVALID_PARAMETER_VALUE", message)
+    if len(body) > 10 << 20:
+        raise bad("the request is too large")
+    try:
+        rows = json.loads(body, parse_constant=no_constant)
+    except ValueError as error:
+        raise bad(f"no JSON: {error}") from error
+    with lock:
+        if name not in tables:
+            raise Refused(404, "NOT_FOUND", f'Table "{name}" cannot be found.')
+        if settings["zerobus_denies"] == "insert" and name not in granted:
+            raise Refused(403, "PERMISSION_DENIED", "Error code 4024: not authorized")
+        types = {column["name"]: column["type_text"].upper().replace(" ", "") for column in tables[name]["columns"]}
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise bad("the body must be a list of objects")
+    for row in rows:
+        for field, value in row.items():
+            if field not in types or (value is not None and (types[field] not in FITS or not FITS[types[field]](value))):
+                raise bad(f"field {field} does not fit: {str(value)[:100]}")
+    file = os.path.join(FOLDER, f"zerobus-{uuid.uuid4().hex}.json")
+    with open(file, "wb") as out:
+        out.write(body)
+    buffered.add(file)
+    low, high = settings["zerobus_ms"]
+    threading.Timer(chance.uniform(low, high) / 1000, land, (name, file, types)).start()
+    return 200, {}, ()
+
+
+def land(name, file, types):
+    numbers = {"TIMESTAMP": ("BIGINT", "make_timestamptz({})"), "DATE": ("INTEGER", "(DATE '1970-01-01' + {})")}
+    read = ", ".join(f"{literal(column)}: {literal(numbers.get(kind, [duck_type(kind)])[0])}" for column, kind in types.items())
+    shown = ", ".join(numbers[kind][1].format(f'"{column}"') if kind in numbers else f'"{column}"' for column, kind in types.items())
+    names = ", ".join(f'"{column}"' for column in types)
+    with lock:
+        if name in tables:
+            run(f'INSERT INTO "{name}" ({names}) SELECT {shown} FROM read_json({literal(file)}, format = \'array\', columns = {{{read}}}, maximum_object_size = 20000000)')
+            commit(name, tables[name]["version"], None, True)
+        buffered.discard(file)
+    os.remove(file)
+
+
 def api(method, path, query, body, fate):
+    if table := zerobus_table(path):
+        return zerobus(table, body)
     if path.startswith("/api/2.0/fs/files/"):
         return files(method, path.removeprefix("/api/2.0/fs/files"), query, body)
     if path.startswith("/api/2.0/fs/directories/"):

@@ -4,7 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use freshet_destinations::databricks::{Grant, Securable, Warehouse, WarehouseState, Workspace, WorkspaceError, WorkspaceLimits};
+use freshet_destinations::databricks::{
+    Grant, Managed, ManagedOptions, Securable, TableName, Warehouse, WarehouseState, Workspace, WorkspaceError, WorkspaceLimits, Zerobus,
+    ZerobusOptions,
+};
 
 use super::finding::Finding;
 use super::{Subject, bounded, lake};
@@ -20,6 +23,9 @@ const EXTERNALLY: [&str; 5] = ["USE SCHEMA", "CREATE TABLE", "SELECT", "MODIFY",
 
 /// What is put into the volume and taken away again.
 const PROBE_FILE: &str = "check/probe";
+
+/// The table for which Zerobus is asked.
+const PROBED: &str = "logs";
 
 /// What is looked at.
 struct Place<'a> {
@@ -48,9 +54,11 @@ pub(super) async fn probe(subject: Arc<Subject>) -> Vec<Finding> {
     };
     let login = Finding::good("login", format!("{principal} at {}, by {way}", workspace.host()));
     let place = Place { workspace, principal, catalog: &settings.catalog, schema: &settings.schema, volume: &settings.volume };
-    let is_managed = settings.mode == DatabricksMode::Managed;
+    let is_managed = settings.mode.is_managed();
+    // By Zerobus lines come without it.
+    let load_every = (settings.mode == DatabricksMode::Managed).then_some(subject.settings.load_age_max);
     let (warehouse, schema, volume) = tokio::join!(
-        bounded("warehouse", place.warehouse(is_managed.then_some(subject.settings.load_age_max))),
+        bounded("warehouse", place.warehouse(is_managed, load_every)),
         bounded("schema", place.schema(is_managed)),
         bounded("volume", place.volume(is_managed)),
     );
@@ -59,6 +67,9 @@ pub(super) async fn probe(subject: Arc<Subject>) -> Vec<Finding> {
         findings.push(volume);
     } else {
         findings.extend(lake::probe(Arc::clone(&subject)).await);
+    }
+    if let DatabricksMode::Zerobus(options) = &settings.mode {
+        findings.push(bounded("zerobus", place.zerobus(options)).await);
     }
     findings
 }
@@ -79,14 +90,14 @@ fn workspace(settings: &DatabricksSettings) -> anyhow::Result<(Workspace, &'stat
 
 impl Place<'_> {
     /// Whether statements can be run, and what that costs when they come every `load_every`.
-    async fn warehouse(&self, load_every: Option<Duration>) -> Finding {
+    async fn warehouse(&self, is_needed: bool, load_every: Option<Duration>) -> Finding {
         let warehouse = match self.workspace.warehouse().await {
             Ok(warehouse) => warehouse,
             Err(WorkspaceError::Missing { message, .. }) => {
                 return Finding::failed("warehouse", message, "correct `warehouse` under [destination]: its page in Databricks has the id");
             }
             // External tables do without.
-            Err(error @ WorkspaceError::Settings(_)) if load_every.is_none() => return Finding::skipped("warehouse", error.to_string()),
+            Err(error @ WorkspaceError::Settings(_)) if !is_needed => return Finding::skipped("warehouse", error.to_string()),
             Err(error) => return of_error("warehouse", &error),
         };
         of_warehouse(&warehouse, load_every)
@@ -139,6 +150,28 @@ impl Place<'_> {
         };
         match tried {
             Ok(()) => Finding::good(name, format!("{full}: put, delete")),
+            Err(error) => of_error(name, &error),
+        }
+    }
+
+    /// Whether Zerobus answers, and gives us a token for a table.
+    async fn zerobus(&self, options: &ZerobusOptions) -> Finding {
+        let name = "zerobus";
+        let managed = Managed::new(self.workspace.clone(), ManagedOptions::new(self.catalog, self.schema));
+        let zerobus = match Zerobus::new(managed, options) {
+            Ok(zerobus) => zerobus,
+            Err(error) => return of_error(name, &error),
+        };
+        if let Err(error) = zerobus.reach().await {
+            return Finding::failed(name, error.to_string(), "correct `zerobus_endpoint` under [destination], and see to the network");
+        }
+        match self.workspace.table(&TableName::new(self.catalog, self.schema, PROBED)).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Finding::good(name, format!("{} answers; its rights show when tables are there", options.endpoint)),
+            Err(error) => return of_error(name, &error),
+        }
+        match zerobus.log_in(PROBED).await {
+            Ok(()) => Finding::good(name, format!("{} answers, and we may write to {PROBED}", options.endpoint)),
             Err(error) => of_error(name, &error),
         }
     }

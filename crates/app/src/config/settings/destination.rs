@@ -2,8 +2,9 @@
 
 use freshet_core::Secret;
 use freshet_destinations::databricks::login::{AUTH_TYPES, LoginSettings, find, host_address};
-use freshet_destinations::databricks::{Workspace, WorkspaceOptions, warehouse_id};
+use freshet_destinations::databricks::{Workspace, WorkspaceOptions, ZerobusOptions, warehouse_id};
 use freshet_destinations::delta::check_location;
+use freshet_web::web_address;
 
 use super::{Entry, Values, resolve};
 use crate::exit::{Exit, Failure};
@@ -12,8 +13,24 @@ use crate::exit::{Exit, Failure};
 const DEFAULT_LAKE: &str = "./lake";
 
 /// Keys that only a Databricks workspace has.
-const OF_DATABRICKS: [&str; 11] =
-    ["mode", "host", "warehouse", "catalog", "schema", "volume", "profile", "auth_type", "token", "client_id", "client_secret"];
+const OF_DATABRICKS: [&str; 13] = [
+    "mode",
+    "host",
+    "warehouse",
+    "catalog",
+    "schema",
+    "volume",
+    "zerobus_endpoint",
+    "workspace_id",
+    "profile",
+    "auth_type",
+    "token",
+    "client_id",
+    "client_secret",
+];
+
+/// Keys that only Zerobus has.
+const OF_ZEROBUS: [&str; 2] = ["zerobus_endpoint", "workspace_id"];
 
 /// What the names of storage options have in them that are credentials, or lead to some.
 const IN_CREDENTIALS: [&str; 6] = ["key", "secret", "token", "profile", "client_id", "account_path"];
@@ -55,6 +72,16 @@ pub(crate) enum DatabricksMode {
         /// Its URL.
         url: String,
     },
+    /// Databricks; what `freshet run` receives comes by Zerobus.
+    Zerobus(ZerobusOptions),
+}
+
+impl DatabricksMode {
+    /// Whether Databricks keeps the tables.
+    #[must_use]
+    pub(crate) fn is_managed(&self) -> bool {
+        !matches!(self, Self::External { .. })
+    }
 }
 
 impl DatabricksSettings {
@@ -113,7 +140,7 @@ pub(super) fn settings(values: &Values, refuse: &mut impl FnMut(&str, String)) -
 
 fn databricks(values: &Values, refuse: &mut impl FnMut(&str, String)) -> Option<DatabricksSettings> {
     let mode = mode(values, refuse);
-    let is_managed = mode.as_ref() == Some(&DatabricksMode::Managed);
+    let is_managed = mode.as_ref().is_some_and(DatabricksMode::is_managed);
     for (name, _) in values.named("destination.*.storage.*") {
         if is_managed {
             refuse(
@@ -169,8 +196,11 @@ fn databricks(values: &Values, refuse: &mut impl FnMut(&str, String)) -> Option<
 
 fn mode(values: &Values, refuse: &mut impl FnMut(&str, String)) -> Option<DatabricksMode> {
     let (mode, is_url_written) = (values.text(&path("mode")), values.is_written(&path("url")));
+    for key in OF_ZEROBUS.into_iter().filter(|key| mode != "zerobus" && values.is_written(&path(key))) {
+        refuse(&path(key), format!("`{key}` is for `mode = \"zerobus\"`"));
+    }
     match mode.as_str() {
-        "managed" => {
+        "managed" | "zerobus" => {
             if is_url_written {
                 refuse(&path("url"), "`url` is for `mode = \"external\"`: where managed tables lie is Databricks' own business".to_owned());
             }
@@ -181,7 +211,7 @@ fn mode(values: &Values, refuse: &mut impl FnMut(&str, String)) -> Option<Databr
                     format!("`{}` is for tables that Freshet keeps: of managed tables rows are deleted in Databricks", entry.path),
                 );
             }
-            Some(DatabricksMode::Managed)
+            if mode == "zerobus" { zerobus(values, refuse).map(DatabricksMode::Zerobus) } else { Some(DatabricksMode::Managed) }
         }
         "external" => {
             if values.is_written(&path("volume")) {
@@ -199,7 +229,41 @@ fn mode(values: &Values, refuse: &mut impl FnMut(&str, String)) -> Option<Databr
             Some(DatabricksMode::External { url })
         }
         other => {
-            refuse(&path("mode"), format!("`mode` is {other:?}; this version knows \"managed\" and \"external\""));
+            refuse(&path("mode"), format!("`mode` is {other:?}; this version knows \"managed\", \"external\" and \"zerobus\""));
+            None
+        }
+    }
+}
+
+/// Where Zerobus is. Its address usually begins with the number of the workspace.
+fn zerobus(values: &Values, refuse: &mut impl FnMut(&str, String)) -> Option<ZerobusOptions> {
+    let Some(endpoint) = values.optional(&path("zerobus_endpoint")) else {
+        let example = "https://1234567890123456.zerobus.eu-west-1.cloud.databricks.com";
+        refuse(&path("mode"), format!("`mode = \"zerobus\"` needs `zerobus_endpoint` beside it, such as \"{example}\""));
+        return None;
+    };
+    let endpoint = match web_address(&if endpoint.contains("://") { endpoint } else { format!("https://{endpoint}") }) {
+        Ok(endpoint) => endpoint,
+        Err(why) => {
+            refuse(&path("zerobus_endpoint"), format!("`zerobus_endpoint` {why}"));
+            return None;
+        }
+    };
+    let is_number = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let written = values.optional(&path("workspace_id"));
+    let first = endpoint.split("://").nth(1).and_then(|host| host.split('.').next()).filter(|_| endpoint.contains(".zerobus."));
+    match (written.as_deref(), first.filter(is_number)) {
+        (Some(written), _) if !is_number(&written) => {
+            refuse(
+                &path("workspace_id"),
+                format!("`workspace_id` is {written:?}, but must be a number: the `o=` of the workspace's address"),
+            );
+            None
+        }
+        (Some(id), _) | (None, Some(id)) => Some(ZerobusOptions::new(&endpoint, id)),
+        (None, None) => {
+            let problem = "`zerobus_endpoint` does not begin with the number of the workspace: set `workspace_id` beside it";
+            refuse(&path("zerobus_endpoint"), problem.to_owned());
             None
         }
     }
@@ -267,7 +331,25 @@ mod tests {
         check(&format!("{LEAST}\nmode = \"external\""), &["line 4, column 1: `mode = \"external\"` needs `url`"]);
         check(&format!("{LEAST}\nmode = \"external\"\nurl = \"./lake\""), &["line 5, column 1: `url` is elsewhere"]);
         check(&format!("{LEAST}\nmode = \"external\"\nurl = \"gs://b\"\nvolume = \"v\""), &["line 6, column 1: `volume` is for"]);
-        check(&format!("{LEAST}\nmode = \"zerobus\""), &["line 4, column 1: `mode` is \"zerobus\""]);
+        check(&format!("{LEAST}\nmode = \"other\""), &["line 4, column 1: `mode` is \"other\""]);
+    }
+
+    #[test]
+    fn zerobus_needs_an_address() {
+        let zerobus = format!("{LEAST}\nmode = \"zerobus\"");
+        check(&zerobus, &["line 4, column 1: `mode = \"zerobus\"` needs `zerobus_endpoint`"]);
+        let at = |rest: &str| format!("{zerobus}\nzerobus_endpoint = {rest}");
+        check(&at("\"12.zerobus.eu-west-1.cloud.databricks.com\""), &[]);
+        check(&at("\"https://ingest.acme.example\""), &["line 5, column 1: `zerobus_endpoint` does not begin with"]);
+        check(&at("\"https://ingest.acme.example\"\nworkspace_id = \"12\""), &[]);
+        check(&at("\"https://ingest.acme.example\"\nworkspace_id = \"mine\""), &["line 6, column 1: `workspace_id` is \"mine\""]);
+        check(&at("\"http://12.zerobus.acme.example\""), &["line 5, column 1: `zerobus_endpoint` must begin with https://"]);
+        check(&at("\"12.zerobus.x\"\nurl = \"s3://b/p\""), &["line 6, column 1: `url` is for `mode = \"external\"`"]);
+        check(&format!("{LEAST}\nworkspace_id = \"12\""), &["line 4, column 1: `workspace_id` is for `mode = \"zerobus\"`"]);
+        let (settings, _) = examine_text(&format!("[destination.db]\n{}\n", at("\"12.zerobus.x\"")));
+        assert_eq!(settings.load_age_max, Duration::from_secs(2));
+        let DatabricksMode::Zerobus(options) = settings.databricks.unwrap().mode else { panic!("it is zerobus") };
+        assert_eq!((options.endpoint.as_str(), options.workspace_id.as_str()), ("https://12.zerobus.x", "12"));
     }
 
     #[test]

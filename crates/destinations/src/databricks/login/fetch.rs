@@ -1,5 +1,6 @@
 //! Fetching a token, for each way to log in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -12,7 +13,7 @@ use tokio::sync::OnceCell;
 use url::{Url, form_urlencoded};
 
 use super::program::{self, AZURE_DATABRICKS};
-use super::{Login, Subject};
+use super::{Login, Scope, Subject};
 use crate::databricks::{WorkspaceError, WorkspaceOptions};
 
 /// Bytes of an answer with a token.
@@ -40,23 +41,51 @@ pub(super) struct Fetcher {
     login: Login,
     /// The workspace's host.
     host: String,
-    client: Client,
+    client: Arc<Client>,
     /// For addresses on this machine.
-    local: Client,
+    local: Arc<Client>,
     /// Where the workspace's tokens are given out, once that is known.
-    endpoint: OnceCell<String>,
+    endpoint: Arc<OnceCell<String>>,
+    /// What alone its tokens are good for.
+    scope: Option<Scope>,
 }
 
 impl Fetcher {
     pub(super) fn new(options: &WorkspaceOptions, host: &str) -> Result<Self, WorkspaceError> {
         let limits = WebLimits { body_bytes_max: ANSWER_BYTES_MAX, ..options.limits.web };
-        let client = |peer| Client::new(peer, &options.user_agent, limits).map_err(|trouble| crate::databricks::cannot_ask(&trouble));
+        let client = |peer| {
+            let made = Client::new(peer, &options.user_agent, limits);
+            made.map(Arc::new).map_err(|trouble| crate::databricks::cannot_ask(&trouble))
+        };
         Ok(Self {
             login: options.login.clone(),
             host: host.to_owned(),
             client: client(Peer::Remote)?,
             local: client(Peer::Local)?,
-            endpoint: OnceCell::new(),
+            endpoint: Arc::default(),
+            scope: None,
+        })
+    }
+
+    /// The same for tokens that are good for `scope` only.
+    ///
+    /// # Errors
+    /// Such tokens are given out for this way to log in by no documented way.
+    pub(super) fn scoped(&self, scope: Scope) -> Result<Self, WorkspaceError> {
+        if !matches!(self.login, Login::ServicePrincipal { .. }) {
+            let problem = format!(
+                "Zerobus takes a service principal with an OAuth secret only: set `client_id` and `client_secret`, not {}",
+                self.login.name()
+            );
+            return Err(WorkspaceError::Settings(problem));
+        }
+        Ok(Self {
+            login: self.login.clone(),
+            host: self.host.clone(),
+            client: Arc::clone(&self.client),
+            local: Arc::clone(&self.local),
+            endpoint: Arc::clone(&self.endpoint),
+            scope: Some(scope),
         })
     }
 
@@ -65,12 +94,21 @@ impl Fetcher {
         !matches!(self.login, Login::Token(_))
     }
 
+    pub(super) fn client_id(&self) -> Option<&str> {
+        if let Login::ServicePrincipal { client_id, .. } = &self.login { Some(client_id) } else { None }
+    }
+
     /// A token.
     pub(super) async fn fetch(&self) -> Result<Fetched, WorkspaceError> {
         match &self.login {
             Login::Token(token) => Ok(Fetched { token: token.clone(), lives: None }),
             Login::ServicePrincipal { client_id, client_secret } => {
-                let form = form(&[("grant_type", "client_credentials"), ("scope", "all-apis")]);
+                let mut fields = vec![("grant_type", "client_credentials"), ("scope", "all-apis")];
+                let scope = self.scope.as_ref().map(|scope| (scope.resource(), scope.details()));
+                if let Some((resource, details)) = &scope {
+                    fields.extend([("resource", resource.as_str()), ("authorization_details", details)]);
+                }
+                let form = form(&fields);
                 let basic = STANDARD.encode(format!("{client_id}:{}", client_secret.reveal()));
                 self.token(&self.endpoint().await?, form, Some(("Basic", &basic)), &basic).await
             }
@@ -171,6 +209,8 @@ impl Fetcher {
                 message: self.shown(said.unwrap_or("(without a reason)"), hidden),
             }),
             404 => Err(WorkspaceError::broken("log in", &format!("{} has nothing to log in with (HTTP 404)", host()))),
+            // Who we are is known, but not that we may.
+            400 | 403 if let Some(scope) = &self.scope => Err(scope.denied(&self.shown(said.unwrap_or("no"), hidden), self.client_id())),
             status => Err(self.refused(format!(
                 "{} says {} (HTTP {status}); see whether id and secret are right, have not expired and belong to this workspace",
                 host(),

@@ -8,8 +8,8 @@ use freshet_web::Timer;
 use freshet_web::header::HeaderValue;
 use tokio::sync::Semaphore;
 
-use super::Login;
 use super::fetch::{Fetched, Fetcher};
+use super::{Login, Scope};
 use crate::databricks::{WorkspaceError, WorkspaceOptions};
 
 /// How long before its end a token is fetched anew; of one that lives less than ten times as long, a tenth of its life.
@@ -75,6 +75,20 @@ impl Tokens {
         })
     }
 
+    /// Tokens of the same login that are good for `scope` only.
+    ///
+    /// # Errors
+    /// There are none for this way to log in.
+    pub(in crate::databricks) fn scoped(&self, scope: Scope) -> Result<Self, WorkspaceError> {
+        Ok(Self {
+            fetcher: self.fetcher.scoped(scope)?,
+            timer: Arc::clone(&self.timer),
+            door: Semaphore::new(1),
+            state: Mutex::default(),
+            secrets: self.secrets.clone(),
+        })
+    }
+
     /// The token at hand, or a new one.
     ///
     /// # Errors
@@ -105,6 +119,16 @@ impl Tokens {
                 Ok(access.clone())
             }
         }
+    }
+
+    /// The service principal, if it is one.
+    pub(in crate::databricks) fn client_id(&self) -> Option<&str> {
+        self.fetcher.client_id()
+    }
+
+    /// Lets go of the token at hand: another may do what it does not.
+    pub(in crate::databricks) fn forget(&self) {
+        self.state().access = None;
     }
 
     /// Takes note that the workspace refuses `access`; says whether there may be another.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use freshet_core::Mirror;
 use freshet_destinations::databricks::{ExternalOptions, Managed, ManagedOptions, UnityCatalog, Zerobus};
@@ -14,6 +15,9 @@ use crate::exit::{Exit, Failure};
 
 /// What names the configured workspace where a lake can be named. A folder of that name is `./databricks`.
 const DATABRICKS: &str = "databricks";
+
+/// How long messages wait for a warehouse where nothing is said: it costs money while it is awake.
+pub(crate) const LOAD_AGE_BY_WAREHOUSE: Duration = Duration::from_secs(600);
 
 /// Where tables are, and how to reach them.
 #[derive(Clone)]
@@ -53,6 +57,17 @@ impl Opened {
             Self::Lake(lake) => Arc::clone(lake) as _,
             Self::Managed(managed) => Arc::clone(managed) as _,
             Self::Zerobus(zerobus) => Arc::clone(zerobus) as _,
+        }
+    }
+
+    /// How long messages wait for a commit where nothing is said.
+    #[must_use]
+    pub(crate) fn load_age_max(&self) -> Duration {
+        match self {
+            Self::Lake(_) => Duration::from_secs(30),
+            Self::Managed(_) => LOAD_AGE_BY_WAREHOUSE,
+            // It takes few rows as gladly as many.
+            Self::Zerobus(_) => Duration::from_secs(2),
         }
     }
 

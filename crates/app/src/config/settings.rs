@@ -59,8 +59,8 @@ pub(crate) struct Settings {
     pub(crate) segment_bytes: u64,
     /// How long frames are remembered.
     pub(crate) dedupe_window: Duration,
-    /// Longest wait of a message before its commit.
-    pub(crate) load_age_max: Duration,
+    /// Longest wait of a message before its commit, where it is said.
+    pub(crate) load_age_max: Option<Duration>,
     /// Memory of waiting rows, bytes.
     pub(crate) load_bytes_max: usize,
     /// Waiting rows.
@@ -119,12 +119,6 @@ pub(crate) struct TlsSettings {
 
 /// What is read, and what `freshet init` writes, when no file is named.
 pub(crate) const DEFAULT_FILE: &str = "freshet.toml";
-
-/// How long messages wait for managed tables of Databricks where nothing is said: a warehouse costs money while it is awake.
-const LOAD_AGE_MANAGED: Duration = Duration::from_secs(600);
-
-/// The same where they go by Zerobus, which takes few rows as gladly as many.
-const LOAD_AGE_ZEROBUS: Duration = Duration::from_secs(2);
 
 /// How often streams are read that change rarely.
 const DAILY: Duration = Duration::from_secs(24 * 3600);
@@ -228,7 +222,7 @@ impl Settings {
     pub(crate) fn for_demo(drain_secret: &str) -> Self {
         // What is read of the real Heroku does not belong into a demo.
         let (settings, _) = examine_text("[schedule]\ndefault = \"off\"\n");
-        Self { drain_secret: Secret::new(drain_secret.to_owned()), load_age_max: Duration::from_secs(2), ..settings }
+        Self { drain_secret: Secret::new(drain_secret.to_owned()), load_age_max: Some(Duration::from_secs(2)), ..settings }
     }
 
     /// Whether there is a drain secret, good or bad.
@@ -350,11 +344,6 @@ impl Values {
 fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
     let mut refuse = |pattern: &str, message: String| problems.push(Problem { place: values.place(pattern), message });
     let (lake, databricks) = destination::settings(values, &mut refuse);
-    let load_age_max = match databricks.as_ref().map(|databricks| &databricks.mode) {
-        Some(DatabricksMode::Managed) if !values.is_written("load.max_age") => LOAD_AGE_MANAGED,
-        Some(DatabricksMode::Zerobus(_)) if !values.is_written("load.max_age") => LOAD_AGE_ZEROBUS,
-        _ => values.duration("load.max_age"),
-    };
     let listen = values.text("receive.listen");
     let listen = listen.parse().unwrap_or_else(|_| {
         refuse("receive.listen", format!("`listen` is {listen:?}, but must be an address and a port, such as \"0.0.0.0:8080\""));
@@ -395,7 +384,7 @@ fn settings(values: &Values, problems: &mut Vec<Problem>) -> Settings {
         spool_bytes_max,
         segment_bytes,
         dedupe_window,
-        load_age_max,
+        load_age_max: values.is_written("load.max_age").then(|| values.duration("load.max_age")),
         load_bytes_max: values.size("load.max_bytes"),
         load_rows_max: values.count("load.max_rows"),
         maintain_every: values.duration("maintenance.every"),

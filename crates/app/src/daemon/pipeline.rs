@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use freshet_core::{Clock, Destination, Inbox, Mirror, Source as _, SourceError, SystemClock};
+use freshet_core::{Clock, Destination, Inbox, Source as _, SourceError, SystemClock};
 use freshet_destinations::delta::CompactionOptions;
 use freshet_load::{Committer, PackageLimits, Retry, SpoolLoader, tell_of_closures};
 use freshet_sources::drain::{DrainLimits, DrainOptions, DrainReceiver, DrainStats, TlsFiles};
@@ -17,12 +17,12 @@ use tracing::{info, warn};
 
 use super::maintenance::{Upkeep, maintain};
 use super::pages::pages;
-use super::schedule::Schedule;
+use super::schedule::{ASK_WAREHOUSE_EVERY, NAP_MAX, Schedule};
 use super::{Live, Report};
 use crate::config::{NoToken, Settings};
 use crate::due::Due;
 use crate::exit::{Exit, Failure};
-use crate::lake::{self, Address};
+use crate::lake::{self, Address, Opened};
 
 /// A running daemon.
 pub(crate) struct Pipeline {
@@ -57,7 +57,7 @@ impl Pipeline {
         let drain = drain_options(settings, listen, &due)?;
         let tables = lake::open_for_streams(place)?;
         let spool = Arc::new(open_spool(data_dir, settings, &clock)?);
-        let loader = loader(settings, tables.mirror(), &spool, &clock, place).await?;
+        let loader = loader(settings, &tables, &spool, &clock, place).await?;
         let live = Live {
             drain: Arc::new(DrainStats::default()),
             spool: Arc::clone(&spool),
@@ -76,7 +76,7 @@ impl Pipeline {
             vec![tokio::spawn(tell_of_closures(spool, Arc::clone(&clock))), tokio::spawn(live.clone().report(data_dir.to_owned()))];
         // Others look after their tables themselves.
         helpers.extend(tables.lake().map(|lake| tokio::spawn(maintain(Arc::clone(lake), upkeep(settings), clock))));
-        helpers.extend(schedule(settings, tables.mirror(), data_dir, due)?.map(|schedule| tokio::spawn(schedule.run())));
+        helpers.extend(schedule(settings, &tables, data_dir, due)?.map(|schedule| tokio::spawn(schedule.run())));
         Ok(Self { live, address, data_dir: data_dir.to_owned(), stop, end, receiving, loading, helpers })
     }
 
@@ -182,17 +182,18 @@ pub(crate) fn open_spool(data_dir: &Path, settings: &Settings, clock: &Arc<dyn C
 /// It cannot.
 pub(crate) async fn loader(
     settings: &Settings,
-    tables: Arc<dyn Mirror>,
+    tables: &Opened,
     spool: &Arc<Spool>,
     clock: &Arc<dyn Clock>,
     place: &Address,
 ) -> anyhow::Result<SpoolLoader> {
+    let age_max = settings.load_age_max.unwrap_or_else(|| tables.load_age_max());
     let limits = PackageLimits {
         bytes_max: settings.load_bytes_max,
         rows_max: settings.load_rows_max,
-        age_max_us: i64::try_from(settings.load_age_max.as_micros()).unwrap_or(i64::MAX),
+        age_max_us: i64::try_from(age_max.as_micros()).unwrap_or(i64::MAX),
     };
-    let destination: Arc<dyn Destination> = tables;
+    let destination: Arc<dyn Destination> = tables.mirror();
     let with = |retry| {
         SpoolLoader::new(Arc::clone(spool), Committer::new(Arc::clone(&destination), Arc::clone(clock), retry), limits, Arc::clone(clock))
     };
@@ -201,7 +202,7 @@ pub(crate) async fn loader(
 }
 
 /// What keeps the objects of the Platform API current, if that is wanted and there is a token.
-fn schedule(settings: &Settings, tables: Arc<dyn Mirror>, data_dir: &Path, hints: Due) -> anyhow::Result<Option<Schedule>> {
+fn schedule(settings: &Settings, tables: &Opened, data_dir: &Path, hints: Due) -> anyhow::Result<Option<Schedule>> {
     if settings.schedule.is_off() {
         return Ok(None);
     }
@@ -219,8 +220,10 @@ fn schedule(settings: &Settings, tables: Arc<dyn Mirror>, data_dir: &Path, hints
     };
     let api = Api::new(ApiOptions::new(&settings.heroku.api_url, Some(token)))?;
     let lateness = (uuid::Uuid::new_v4().as_u128() % 1_000) as f64 / 1_000.0;
+    let ask_every = if tables.lake().is_some() { NAP_MAX } else { ASK_WAREHOUSE_EVERY };
+    let tables = tables.mirror();
     let (data_dir, apps, settings) = (data_dir.to_owned(), settings.heroku.apps.clone(), settings.schedule.clone());
-    Ok(Some(Schedule { api, tables, data_dir, apps, settings, hints, lateness }))
+    Ok(Some(Schedule { api, tables, data_dir, apps, settings, hints, lateness, ask_every }))
 }
 
 fn upkeep(settings: &Settings) -> Upkeep {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use freshet_core::{Clock as _, Micros, Mirror, StreamDef, SystemClock};
 use freshet_sources::platform::Api;
@@ -15,7 +15,10 @@ use crate::due::Due;
 use crate::sync::{Known, Last, Sync, last_runs, plan};
 
 /// The longest sleep: the clock may be set, and other processes may read streams.
-const NAP_MAX: Duration = Duration::from_secs(60);
+pub(crate) const NAP_MAX: Duration = Duration::from_secs(60);
+
+/// How often tables of a workspace are asked for the last runs while none is due: less often than any warehouse stops by itself.
+pub(crate) const ASK_WAREHOUSE_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// The wait after a run that failed; it doubles up to [`PAUSE_MAX_US`].
 const PAUSE_FIRST_US: i64 = 60 * 1_000_000;
@@ -38,6 +41,8 @@ pub(crate) struct Schedule {
     pub(crate) hints: Due,
     /// Between 0 and 1: how much of the jitter is this daemon's.
     pub(crate) lateness: f64,
+    /// How long what the tables said of the last runs is gone by while nothing is due. To ask may wake a warehouse.
+    pub(crate) ask_every: Duration,
 }
 
 /// The least time between two readings of a stream that webhooks ask for: each may cost a request for every app.
@@ -50,34 +55,68 @@ struct Tried {
     failures: BTreeMap<&'static str, (u32, Micros)>,
 }
 
+/// What the tables said of the last runs, as long as it is gone by.
+struct Memory {
+    said: Option<(BTreeMap<String, Last>, Instant)>,
+    good_for: Duration,
+}
+
+impl Memory {
+    fn new(good_for: Duration) -> Self {
+        Self { said: None, good_for }
+    }
+
+    /// What is remembered, or else what `ask` finds; and whether it was asked just now.
+    async fn or<E>(&mut self, ask: impl AsyncFnOnce() -> Result<BTreeMap<String, Last>, E>) -> Result<(&BTreeMap<String, Last>, bool), E> {
+        let remembered = self.said.take().filter(|(_, at)| at.elapsed() < self.good_for);
+        let is_fresh = remembered.is_none();
+        let said = match remembered {
+            Some(said) => said,
+            None => (ask().await?, Instant::now()),
+        };
+        Ok((&self.said.insert(said).0, is_fresh))
+    }
+
+    fn forget(&mut self) {
+        self.said = None;
+    }
+}
+
 impl Schedule {
     /// Runs until dropped.
     pub(crate) async fn run(self) {
         let mut tried = Tried::default();
         let mut hinted = BTreeSet::new();
+        let mut memory = Memory::new(self.ask_every);
         loop {
             let now = SystemClock.now();
-            match last_runs(&*self.tables).await {
-                Ok(last) => {
-                    let (due, next) = self.due(&last, &tried, now);
-                    let (told, soon) = self.told(&hinted, &last, &tried, now);
-                    if !due.is_empty() {
-                        self.read(&due, "schedule", &last, &mut tried).await;
-                    } else if !told.is_empty() {
-                        hinted.retain(|name| !told.iter().any(|stream| stream.name == *name));
-                        self.read(&told, "webhook", &last, &mut tried).await;
-                    } else {
-                        tokio::select! {
-                            () = tokio::time::sleep(nap(earlier(next, soon), now)) => {}
-                            more = self.hints.next() => hinted.extend(more),
-                        }
-                    }
-                }
+            let (last, is_fresh) = match memory.or(async || last_runs(&*self.tables).await).await {
+                Ok(known) => known,
                 Err(cause) => {
                     warn!(cause = cause.with_cause(), "it is not known which streams are due, trying again later");
                     tokio::time::sleep(NAP_MAX).await;
+                    continue;
+                }
+            };
+            let (due, next) = self.due(last, &tried, now);
+            let (told, soon) = self.told(&hinted, last, &tried, now);
+            if due.is_empty() && told.is_empty() {
+                tokio::select! {
+                    () = tokio::time::sleep(nap(earlier(next, soon), now)) => {}
+                    more = self.hints.next() => hinted.extend(more),
+                }
+                continue;
+            }
+            // Another process may have read them meanwhile.
+            if is_fresh {
+                if due.is_empty() {
+                    hinted.retain(|name| !told.iter().any(|stream| stream.name == *name));
+                    self.read(&told, "webhook", last, &mut tried).await;
+                } else {
+                    self.read(&due, "schedule", last, &mut tried).await;
                 }
             }
+            memory.forget();
         }
     }
 
@@ -190,7 +229,7 @@ fn jitter(every: &Duration, lateness: f64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use freshet_core::Every;
+    use freshet_core::{DestinationError, Every};
     use freshet_destinations::delta::{Lake, LakeOptions};
     use freshet_sources::platform::ApiOptions;
     use freshet_tables::platform::stream;
@@ -204,7 +243,16 @@ mod tests {
         let settings = crate::config::examine_text(source).0.schedule;
         let api = Api::new(ApiOptions::new("http://127.0.0.1:1", None)).unwrap();
         let tables = Arc::new(Lake::open(&directory.to_string_lossy(), LakeOptions::default()).unwrap());
-        Schedule { api, tables, data_dir: directory.to_owned(), apps: Vec::new(), settings, hints: Due::default(), lateness: 0.0 }
+        Schedule {
+            api,
+            tables,
+            data_dir: directory.to_owned(),
+            apps: Vec::new(),
+            settings,
+            hints: Due::default(),
+            lateness: 0.0,
+            ask_every: NAP_MAX,
+        }
     }
 
     fn ago(minutes: i64) -> Last {
@@ -249,6 +297,29 @@ mod tests {
         assert_eq!(told(31), (vec!["releases"], None));
         assert_eq!(told(10), (vec![], Some(20)));
         assert_eq!(told(-3600), (vec!["releases"], None), "the clock was set back");
+    }
+
+    #[tokio::test]
+    async fn a_warehouse_is_not_asked_while_nothing_is_due() {
+        let nothing = async || Ok::<_, DestinationError>(BTreeMap::new());
+        let mut asked = 0;
+        let mut memory = Memory::new(Duration::from_secs(3600));
+        for round in 0..5 {
+            let last = async || {
+                asked += 1;
+                Ok::<_, DestinationError>(BTreeMap::from([("apps".to_owned(), ago(round))]))
+            };
+            let (found, is_fresh) = memory.or(last).await.unwrap();
+            assert_eq!((found["apps"].read, is_fresh), (ago(0).read, round == 0));
+        }
+        memory.forget();
+        memory.or(nothing).await.unwrap();
+        assert!(!memory.or(nothing).await.unwrap().1);
+        let mut none = Memory::new(Duration::ZERO);
+        for _ in 0..2 {
+            assert!(none.or(nothing).await.unwrap().1);
+        }
+        assert_eq!(asked, 1);
     }
 
     #[test]

@@ -95,9 +95,7 @@ fn what_was_acknowledged_survives_kill_9_and_lost_answers_in_a_workspace() {
     let mut random = chance::random("run on Databricks, kill -9");
     let mut daemon = Daemon::start(&bench.place);
     let address = daemon.address;
-    let habits =
-        Habits { seed: random.bits(), senders: 2, messages: 8, pause_max: Duration::from_millis(40), patience: Duration::from_millis(400) };
-    let senders = Senders::start(address, habits);
+    let senders = Senders::start(address, Habits::beside_a_store(&mut random));
     for _ in 0..kills {
         bench.strike(&mut random);
         std::thread::sleep(Duration::from_millis(500 + random.below(5_000)));

@@ -113,9 +113,7 @@ fn what_was_acknowledged_survives_kill_9_while_keys_end_and_answers_get_lost() {
     bench.workspace.tell("settings", &json!({ "credential_seconds": 3 }).to_string());
     let mut daemon = Daemon::start(&bench.place);
     let address = daemon.address;
-    let habits =
-        Habits { seed: random.bits(), senders: 2, messages: 8, pause_max: Duration::from_millis(40), patience: Duration::from_millis(400) };
-    let senders = Senders::start(address, habits);
+    let senders = Senders::start(address, Habits::beside_a_store(&mut random));
     bench.bucket.lose_answers(17);
     bench
         .workspace

@@ -32,6 +32,14 @@ pub(crate) struct Habits {
     pub(crate) patience: Duration,
 }
 
+impl Habits {
+    /// Two who are in no great hurry: what the daemon writes to is a server on the same machine.
+    pub(crate) fn beside_a_store(random: &mut Random) -> Self {
+        let (pause_max, patience) = (Duration::from_millis(40), Duration::from_millis(400));
+        Self { seed: random.bits(), senders: 2, messages: 8, pause_max, patience }
+    }
+}
+
 /// Senders at work.
 pub(crate) struct Senders {
     shared: Arc<Shared>,

@@ -74,9 +74,7 @@ fn what_was_acknowledged_survives_kill_9_and_lost_answers_on_s3() {
     place.file("freshet.toml", "[load]\nmax_age = \"400ms\"\n[maintenance]\nevery = \"1s\"\nmin_files = 2\n");
     let mut daemon = Daemon::start(&place);
     let address = daemon.address;
-    let habits =
-        Habits { seed: random.bits(), senders: 2, messages: 8, pause_max: Duration::from_millis(40), patience: Duration::from_millis(400) };
-    let senders = Senders::start(address, habits);
+    let senders = Senders::start(address, Habits::beside_a_store(&mut random));
     rig.lose_answers(17);
     for _ in 0..kills {
         std::thread::sleep(Duration::from_millis(300 + random.below(3_000)));

@@ -7,11 +7,11 @@
 //!
 //! The service knows no position and no key by which rows that come again are seen. So what is kept of how far a table has come is kept in
 //! memory, for this process; a new one begins where the spool says, and rows of the last moments before it come twice. So do those whose
-//! answer was lost. Each row has its load's id in [`LOAD_ID`], and those of log tables `frame_id` and `frame_index`, by which a query sees
-//! the same row again.
+//! answer was lost. Rows have `frame_id` and `frame_index`, by which a query sees the same row again.
 //!
-//! All else goes by the warehouse, exactly once, as [`Managed`] has it: Freshet's own tables (their rows are few), objects, and rows that
-//! JSON or a request cannot carry.
+//! Freshet's own tables, whose rows are few, and objects come by the warehouse, exactly once, as [`Managed`] has it. Rows of log tables that
+//! JSON or a request cannot carry come by the warehouse too, but at least once like all of their table: an INSERT that replaces nothing
+//! never collides with what Zerobus commits.
 
 mod inlet;
 mod rows;
@@ -20,15 +20,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
+use arrow_schema::ArrowError;
 use async_trait::async_trait;
 use bytes::Bytes;
 use freshet_core::{
-    CommitOutcome, Committed, Destination, DestinationError, Merge, Merged, Mirror, Package, Position, ShardId, Span, TableDef, TableKind,
+    CommitOutcome, Committed, Destination, DestinationError, Merge, Merged, Mirror, Package, Position, ShardId, TableDef, TableKind,
 };
 use tokio::sync::Mutex as TaskMutex;
 use tokio::task::spawn_blocking;
 
-use self::inlet::Inlet;
+use self::inlet::{Inlet, Unsent};
 use self::rows::{RowWriter, split};
 use super::{LOAD_ID, Managed, WorkspaceError};
 use crate::spans::{Spans, Standing};
@@ -113,24 +114,32 @@ impl Zerobus {
     async fn send(&self, package: &Package, progress: &mut Progress) -> Result<CommitOutcome, DestinationError> {
         let table = package.table;
         let load_id = format!("zerobus/{}", package.load_id);
-        let (carried, aside) = split(&package.batches, self.options.row_bytes_max).map_err(|error| unfit(table, &error))?;
-        if !aside.is_empty() {
-            progress.quiet_after = None;
-            self.set_aside(package, aside).await?;
-        }
-        let sent = progress.begun.as_ref().filter(|(begun, _)| *begun == load_id).map_or(0, |(_, rows)| *rows);
+        let (batches, row_bytes_max) = (package.batches.clone(), self.options.row_bytes_max);
+        let (carried, aside) = off_thread(table, move || split(&batches, row_bytes_max)).await?;
+        let sent = match &progress.begun {
+            Some((begun, rows)) if *begun == load_id => *rows,
+            _ => {
+                self.managed.append(table, &load_id, package.load_id, &aside).await?;
+                progress.begun = Some((load_id.clone(), 0));
+                0
+            }
+        };
         let (mut writer, mut bytes) = (RowWriter::new(carried, &load_id, sent), 0);
         let request_bytes = self.options.request_bytes;
         loop {
-            let written = spawn_blocking(move || {
-                let body = writer.next(request_bytes);
-                (writer, body)
-            });
-            let (back, body) = written.await.map_err(|lost| unfit(table, &lost))?;
+            let (back, body) = off_thread(table, move || writer.next(request_bytes).map(|body| (writer, body))).await?;
             writer = back;
-            let Some(body) = body.map_err(|error| unfit(table, &error))? else { break };
+            let Some(body) = body else { break };
             bytes += body.len();
-            self.inlet.insert(&self.managed, table.name, Bytes::from(body)).await?;
+            match self.inlet.insert(&self.managed, table, Bytes::from(body)).await {
+                Ok(()) => {}
+                Err(Unsent::Rows(why)) => {
+                    // Whatever it is that Zerobus does not like about them: the warehouse takes files.
+                    tracing::warn!(table = table.name, why, "Zerobus refuses rows, the warehouse brings them instead");
+                    self.managed.append(table, &load_id, package.load_id, &writer.latest()).await?;
+                }
+                Err(Unsent::For(error)) => return Err(error),
+            }
             progress.begun = Some((load_id.clone(), writer.written()));
         }
         progress.begun = None;
@@ -146,23 +155,22 @@ impl Zerobus {
             version: progress.commits,
         }))
     }
+}
 
-    /// Brings rows that Zerobus cannot carry into the table by the warehouse, once for each package.
-    async fn set_aside(&self, package: &Package, batches: Vec<RecordBatch>) -> Result<(), DestinationError> {
-        let shard = ShardId::new(&format!("zerobus/{}", package.load_id));
-        let (table, load_id) = (package.table, package.load_id);
-        let aside = Package { table, load_id, spans: vec![Span { shard, from: 0, to: 1 }], batches, ts_range: package.ts_range };
-        self.managed.commit(&aside).await.map(drop)
-    }
+/// Does what takes a while on a thread of its own.
+async fn off_thread<T: Send + 'static>(
+    table: &TableDef,
+    work: impl FnOnce() -> Result<T, ArrowError> + Send + 'static,
+) -> Result<T, DestinationError> {
+    let unfit = |error: &dyn std::fmt::Display| DestinationError::Refused {
+        problem: format!("rows of table {} cannot be written as JSON: {error}", table.name),
+    };
+    spawn_blocking(work).await.map_err(|lost| unfit(&lost))?.map_err(|error| unfit(&error))
 }
 
 /// Whether the rows of `table` go by Zerobus.
 fn is_streamed(table: &TableDef) -> bool {
     table.kind == TableKind::Log
-}
-
-fn unfit(table: &TableDef, error: &dyn std::fmt::Display) -> DestinationError {
-    DestinationError::Refused { problem: format!("rows of table {} cannot be written as JSON: {error}", table.name) }
 }
 
 #[async_trait]
@@ -204,7 +212,8 @@ impl Destination for Zerobus {
 
     async fn merge(&self, merge: &Merge) -> Result<Merged, DestinationError> {
         let slot = self.slot(merge.table);
-        slot.lock().await.quiet_after = None;
+        let mut progress = slot.lock().await;
+        progress.quiet_after = None;
         self.managed.merge(merge).await
     }
 

@@ -90,13 +90,17 @@ fn open(rig: &Rig, schema: &str, tries_max: u32) -> Result<Zerobus, WorkspaceErr
 }
 
 fn open_as(rig: &Rig, schema: &str, tries_max: u32, login: Login) -> Result<Zerobus, WorkspaceError> {
+    let options = ZerobusOptions { request_bytes: 20_000, ..ZerobusOptions::new(&rig.url(), "1234567890123456") };
+    Zerobus::new(open_managed(rig, schema, tries_max, login)?, &options)
+}
+
+fn open_managed(rig: &Rig, schema: &str, tries_max: u32, login: Login) -> Result<Managed, WorkspaceError> {
     let (backoff_first, backoff_max) = (Duration::from_millis(5), Duration::from_millis(100));
     let look = Duration::from_millis(10);
     let limits =
         WorkspaceLimits { tries_max, backoff_first, backoff_max, look_first: look, look_max: 5 * look, ..WorkspaceLimits::default() };
     let options = WorkspaceOptions { limits, seed: 1, ..WorkspaceOptions::new(&rig.url(), Some("0123456789abcdef".to_owned()), login) };
-    let managed = Managed::new(Workspace::connect(options)?, ManagedOptions::new("main", schema));
-    Zerobus::new(managed, &ZerobusOptions { request_bytes: 20_000, ..ZerobusOptions::new(&rig.url(), "1234567890123456") })
+    Ok(Managed::new(Workspace::connect(options)?, ManagedOptions::new("main", schema)))
 }
 
 /// A package of a part of a shard, one row for each position.
@@ -220,16 +224,69 @@ async fn rights_on_the_table_itself_are_granted() {
         commit(&test.zerobus, &part(0, 10)).await;
         assert_eq!(test.counts(&LINES).await.len(), 10, "{who_denies}");
 
-        // Unless it is somebody else's table.
+        // A failure that passes is no answer: it is tried again.
         let test = Stream::fresh(&rig);
         test.zerobus.prepare(&LINES).await.unwrap();
+        let impatient = open(&rig, &test.tables.schema, 1).unwrap();
         rig.tell("faults", r#"{"failed_before": 1, "only": "GRANT "}"#);
-        let error = test.zerobus.commit(&part(0, 10)).await.unwrap_err();
+        let error = impatient.commit(&part(0, 10)).await.unwrap_err();
+        assert!(error.is_transient(), "{who_denies}: {error:?}");
         rig.tell("faults", "{}");
-        let DestinationError::NotPermitted { problem } = &error else { panic!("{who_denies}: {error:?}") };
-        let grant = format!("GRANT SELECT, MODIFY ON TABLE `main`.`{}`.`lines` TO", test.tables.schema);
-        assert!(problem.contains(&grant), "{who_denies}: {problem}");
+        commit(&impatient, &part(0, 10)).await;
+        assert_eq!(test.counts(&LINES).await.len(), 10, "{who_denies}");
+
+        // Of somebody else's table it is said what that person has to do, and not asked over and over.
+        let test = Stream::fresh(&rig);
+        test.zerobus.prepare(&LINES).await.unwrap();
+        rig.tell("settings", r#"{"may_grant": false}"#);
+        for _ in 0..3 {
+            let error = test.zerobus.commit(&part(0, 10)).await.unwrap_err();
+            let DestinationError::NotPermitted { problem } = &error else { panic!("{who_denies}: {error:?}") };
+            let grant = format!("GRANT SELECT, MODIFY ON TABLE `main`.`{}`.`lines` TO", test.tables.schema);
+            assert!(problem.contains(&grant), "{who_denies}: {problem}");
+        }
+        let executed = test.tables.state()["executed"].to_string();
+        assert_eq!(executed.matches(&format!("GRANT SELECT, MODIFY ON TABLE `main`.`{}`", test.tables.schema)).count(), 1, "{executed}");
+        rig.tell("settings", r#"{"may_grant": true}"#);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_dropped_is_made_anew() {
+    let Some(rig) = Rig::databricks().map(Arc::new) else { return };
+    rig.tell("settings", r#"{"zerobus_denies": "insert"}"#);
+    let test = Stream::fresh(&rig);
+    test.zerobus.prepare(&LINES).await.unwrap();
+    commit(&test.zerobus, &part(0, 10)).await;
+    assert_eq!(test.counts(&LINES).await.len(), 10);
+    test.tables.sql("DROP TABLE SCHEMA.`lines`").await;
+    commit(&test.zerobus, &part(10, 20)).await;
+    assert_eq!(test.counts(&LINES).await, (10..20).map(|key| (key, 1)).collect());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_are_refused_come_by_the_warehouse() {
+    let Some(rig) = Rig::databricks().map(Arc::new) else { return };
+    rig.tell("settings", r#"{"zerobus_refuses": "na\u00efve"}"#);
+    let test = Stream::fresh(&rig);
+    test.zerobus.prepare(&LINES).await.unwrap();
+    for number in 0..4 {
+        commit(&test.zerobus, &part(number * 50, number * 50 + 50)).await;
+    }
+    conformance::assert_rows(&test, &LINES, 0..200).await;
+    let executed = test.tables.state()["executed"].to_string();
+    assert!(executed.contains(&format!("INSERT INTO `main`.`{}`.`lines` SELECT", test.tables.schema)), "{executed}");
+}
+
+#[tokio::test]
+async fn a_wrong_number_of_the_workspace_is_no_missing_right() {
+    let Some(rig) = Rig::databricks().map(Arc::new) else { return };
+    let tables = TestTables::fresh(&rig);
+    tables.tables.prepare(&LINES).await.unwrap();
+    let managed = open_managed(&rig, &tables.schema, 1, principal()).unwrap();
+    let zerobus = Zerobus::new(managed, &ZerobusOptions::new(&rig.url(), "99")).unwrap();
+    let error = zerobus.log_in("lines").await.unwrap_err();
+    assert!(matches!(&error, WorkspaceError::Login { why, .. } if why.contains("the workspace's number for Zerobus")), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -42,9 +42,12 @@ settings = {
     "chunk_rows": 1000,
     # Whether tables may cluster themselves here.
     "cluster_by_auto": True,
-    # How long rows take from Zerobus into their table, and who says no while a right on the table itself is missing: token or insert.
+    # How long rows take from Zerobus into their table; who says no while a right on the table itself is missing: token or insert; what
+    # makes it refuse rows; and whether rights may be granted.
     "zerobus_ms": [0, 0],
     "zerobus_denies": None,
+    "zerobus_refuses": None,
+    "may_grant": True,
     # The server behind every external location, and whether tables may be changed or only be read.
     "s3": None,
     "may_write": True,
@@ -467,7 +470,9 @@ def other(text):
     if match := re.fullmatch(rf"GRANT SELECT, MODIFY ON TABLE {NAME % 2} TO `client-of-the-test`", text):
         with lock:
             known_table(plain_name(match[1]))
-            granted.add(plain_name(match[1]))
+            if not settings["may_grant"]:
+                raise SqlError("INSUFFICIENT_PERMISSIONS", f"User does not have MANAGE on Table '{plain_name(match[1])}'.")
+            granted.add(tables[plain_name(match[1])]["table_id"])
         return [], []
     if match := re.fullmatch(rf"DESCRIBE HISTORY {NAME % 2} LIMIT 1", text):
         with lock:
@@ -688,6 +693,8 @@ class Workspace(BaseHTTPRequestHandler):
                 raise Cut
             return self.answer(status, answer, headers)
         except Refused as refused:
+            if path.startswith("/oidc/"):
+                return self.answer(refused.status, {"error": refused.code, "error_description": str(refused)}, list(refused.headers))
             return self.answer(refused.status, {"error_code": refused.code, "message": str(refused)}, list(refused.headers))
         except Cut:
             self.close_connection = True
@@ -791,7 +798,7 @@ def zerobus_scope(form):
     wanted = [(right, "CATALOG", ["USE CATALOG"], None), (right, "SCHEMA", ["USE SCHEMA"], None), (right, "TABLE", ["SELECT", "MODIFY"], ["zerobuswrite"])]
     if kinds != wanted or names[1] != names[2].rpartition(".")[0] or names[0] != names[1].rpartition(".")[0]:
         raise Refused(400, "invalid_authorization_details", "these rights cannot be asked for")
-    if names[2] not in tables or (settings["zerobus_denies"] == "token" and names[2] not in granted):
+    if names[2] not in tables or (settings["zerobus_denies"] == "token" and tables[names[2]]["table_id"] not in granted):
         raise Refused(400, "invalid_authorization_details", "The principal has no such rights on the table.")
     return names[2]
 
@@ -832,9 +839,11 @@ def zerobus(name, body):
     with lock:
         if name not in tables:
             raise Refused(404, "NOT_FOUND", f'Table "{name}" cannot be found.')
-        if settings["zerobus_denies"] == "insert" and name not in granted:
+        if settings["zerobus_denies"] == "insert" and tables[name]["table_id"] not in granted:
             raise Refused(403, "PERMISSION_DENIED", "Error code 4024: not authorized")
         types = {column["name"]: column["type_text"].upper().replace(" ", "") for column in tables[name]["columns"]}
+    if settings["zerobus_refuses"] and settings["zerobus_refuses"].encode() in body:
+        raise bad("I do not like it")
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise bad("the body must be a list of objects")
     for row in rows:

@@ -13,6 +13,7 @@ use super::finding::Finding;
 use super::{Subject, bounded, lake};
 use crate::config::{DatabricksMode, DatabricksSettings, format_duration};
 use crate::exit::Exit;
+use crate::lake::LOAD_AGE_BY_WAREHOUSE;
 use crate::web;
 
 /// What loads do in a schema that is there already.
@@ -56,7 +57,7 @@ pub(super) async fn probe(subject: Arc<Subject>) -> Vec<Finding> {
     let place = Place { workspace, principal, catalog: &settings.catalog, schema: &settings.schema, volume: &settings.volume };
     let is_managed = settings.mode.is_managed();
     // By Zerobus lines come without it.
-    let load_every = (settings.mode == DatabricksMode::Managed).then_some(subject.settings.load_age_max);
+    let load_every = (settings.mode == DatabricksMode::Managed).then(|| subject.settings.load_age_max.unwrap_or(LOAD_AGE_BY_WAREHOUSE));
     let (warehouse, schema, volume) = tokio::join!(
         bounded("warehouse", place.warehouse(is_managed, load_every)),
         bounded("schema", place.schema(is_managed)),
@@ -167,11 +168,13 @@ impl Place<'_> {
         }
         match self.workspace.table(&TableName::new(self.catalog, self.schema, PROBED)).await {
             Ok(Some(_)) => {}
-            Ok(None) => return Finding::good(name, format!("{} answers; its rights show when tables are there", options.endpoint)),
+            Ok(None) => {
+                return Finding::good(name, format!("{} answers; whether it takes rows shows when tables are there", options.endpoint));
+            }
             Err(error) => return of_error(name, &error),
         }
         match zerobus.log_in(PROBED).await {
-            Ok(()) => Finding::good(name, format!("{} answers, and we may write to {PROBED}", options.endpoint)),
+            Ok(()) => Finding::good(name, format!("{} answers; a token for {PROBED} is given out", options.endpoint)),
             Err(error) => of_error(name, &error),
         }
     }

@@ -51,9 +51,9 @@ impl Store {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut settings = settings.clone();
         settings.dedupe_window = settings.dedupe_window.max(REMEMBERED);
-        let tables = lake::open(place)?.mirror();
+        let tables = lake::open(place)?;
         let spool = Arc::new(open_spool(&data_dir.join("tail").join(app), &settings, &clock)?);
-        let loader = loader(&settings, tables, &spool, &clock, place).await?;
+        let loader = loader(&settings, &tables, &spool, &clock, place).await?;
         let (end, ending) = watch::channel(false);
         let loading = tokio::spawn(async move { loader.run(ending).await });
         Ok(Self { app: app.to_owned(), spool, clock, end, loading, counts: Mutex::default() })

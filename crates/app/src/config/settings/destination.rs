@@ -249,15 +249,26 @@ fn zerobus(values: &Values, refuse: &mut impl FnMut(&str, String)) -> Option<Zer
             return None;
         }
     };
+    let host = endpoint.split("://").nth(1).unwrap_or_default();
+    if host.contains('/') || !host.contains(".zerobus.") && values.optional(&path("host")).is_some_and(|workspace| workspace.contains(host))
+    {
+        let problem = "`zerobus_endpoint` must be the address of Zerobus alone: neither that of the workspace, nor with a path behind it";
+        refuse(&path("zerobus_endpoint"), problem.to_owned());
+        return None;
+    }
     let is_number = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let written = values.optional(&path("workspace_id"));
-    let first = endpoint.split("://").nth(1).and_then(|host| host.split('.').next()).filter(|_| endpoint.contains(".zerobus."));
-    match (written.as_deref(), first.filter(is_number)) {
+    let first = host.split('.').next().filter(is_number).filter(|_| host.contains(".zerobus."));
+    match (written.as_deref(), first) {
         (Some(written), _) if !is_number(&written) => {
             refuse(
                 &path("workspace_id"),
                 format!("`workspace_id` is {written:?}, but must be a number: the `o=` of the workspace's address"),
             );
+            None
+        }
+        (Some(written), Some(first)) if written != first => {
+            refuse(&path("workspace_id"), format!("`workspace_id` is {written}, but `zerobus_endpoint` is that of {first}: leave it out"));
             None
         }
         (Some(id), _) | (None, Some(id)) => Some(ZerobusOptions::new(&endpoint, id)),
@@ -287,8 +298,6 @@ fn path(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::config::examine_text;
 
@@ -316,16 +325,6 @@ mod tests {
     }
 
     #[test]
-    fn loads_of_managed_tables_are_rarer() {
-        let age = |source: &str| examine_text(source).0.load_age_max;
-        let managed = format!("[destination.db]\n{LEAST}\n");
-        assert_eq!(age(""), Duration::from_secs(30));
-        assert_eq!(age(&managed), Duration::from_secs(600));
-        assert_eq!(age(&format!("[load]\nmax_age = \"30s\"\n{managed}")), Duration::from_secs(30));
-        assert_eq!(age(&format!("{managed}mode = \"external\"\nurl = \"s3://b/p\"\n")), Duration::from_secs(30));
-    }
-
-    #[test]
     fn external_tables_need_a_bucket() {
         check(&format!("{LEAST}\nmode = \"external\"\nurl = \"s3://bucket/heroku\""), &[]);
         check(&format!("{LEAST}\nmode = \"external\""), &["line 4, column 1: `mode = \"external\"` needs `url`"]);
@@ -344,10 +343,15 @@ mod tests {
         check(&at("\"https://ingest.acme.example\"\nworkspace_id = \"12\""), &[]);
         check(&at("\"https://ingest.acme.example\"\nworkspace_id = \"mine\""), &["line 6, column 1: `workspace_id` is \"mine\""]);
         check(&at("\"http://12.zerobus.acme.example\""), &["line 5, column 1: `zerobus_endpoint` must begin with https://"]);
+        check(
+            &at("\"12.zerobus.x\"\nworkspace_id = \"13\""),
+            &["line 6, column 1: `workspace_id` is 13, but `zerobus_endpoint` is that of 12"],
+        );
+        check(&at("\"https://w.example\"\nworkspace_id = \"12\"\nhost = \"w.example\""), &["line 5, column 1: `zerobus_endpoint` must be"]);
+        check(&at("\"https://12.zerobus.x/some/path\""), &["line 5, column 1: `zerobus_endpoint` must be"]);
         check(&at("\"12.zerobus.x\"\nurl = \"s3://b/p\""), &["line 6, column 1: `url` is for `mode = \"external\"`"]);
         check(&format!("{LEAST}\nworkspace_id = \"12\""), &["line 4, column 1: `workspace_id` is for `mode = \"zerobus\"`"]);
         let (settings, _) = examine_text(&format!("[destination.db]\n{}\n", at("\"12.zerobus.x\"")));
-        assert_eq!(settings.load_age_max, Duration::from_secs(2));
         let DatabricksMode::Zerobus(options) = settings.databricks.unwrap().mode else { panic!("it is zerobus") };
         assert_eq!((options.endpoint.as_str(), options.workspace_id.as_str()), ("https://12.zerobus.x", "12"));
     }

@@ -25,6 +25,10 @@ const DISCOVERY: &str = "/oidc/.well-known/oauth-authorization-server";
 /// Hosts below these may give out tokens for a workspace of another name.
 const OF_DATABRICKS: [&str; 4] = [".databricks.com", ".azuredatabricks.net", ".databricks.azure.us", ".databricks.azure.cn"];
 
+/// Errors of OAuth that are no missing right (RFC 6749, RFC 8707).
+const OF_OURSELVES: [&str; 6] =
+    ["invalid_client", "invalid_target", "invalid_scope", "invalid_request", "unauthorized_client", "unsupported_grant_type"];
+
 /// Characters of a server's message that are kept.
 const MESSAGE_CHARS_MAX: usize = 300;
 
@@ -210,11 +214,17 @@ impl Fetcher {
             }),
             404 => Err(WorkspaceError::broken("log in", &format!("{} has nothing to log in with (HTTP 404)", host()))),
             // Who we are is known, but not that we may.
-            400 | 403 if let Some(scope) = &self.scope => Err(scope.denied(&self.shown(said.unwrap_or("no"), hidden), self.client_id())),
+            400 | 403
+                if let Some(scope) = &self.scope
+                    && !value["error"].as_str().is_some_and(|error| OF_OURSELVES.contains(&error)) =>
+            {
+                Err(scope.denied(&self.shown(said.unwrap_or("no"), hidden), self.client_id()))
+            }
             status => Err(self.refused(format!(
-                "{} says {} (HTTP {status}); see whether id and secret are right, have not expired and belong to this workspace",
+                "{} says {} (HTTP {status}); see whether id and secret{} are right, have not expired and belong to this workspace",
                 host(),
-                self.shown(said.unwrap_or("no"), hidden)
+                self.shown(said.unwrap_or("no"), hidden),
+                if self.scope.is_some() { ", and the workspace's number for Zerobus," } else { "" }
             ))),
         }
     }

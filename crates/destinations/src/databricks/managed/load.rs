@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use freshet_core::{CommitOutcome, Committed, DestinationError, Package, TableDef};
+use arrow_array::RecordBatch;
+use freshet_core::{CommitOutcome, Committed, DestinationError, LoadId, Package, TableDef};
 use uuid::Uuid;
 
-use super::super::{Rows, WorkspaceError, quoted};
+use super::super::{CatalogColumn, Rows, WorkspaceError, quoted};
 use super::ledger::{Entry, Kind, Known, Reach};
 use super::sql::{date, literal, parquet};
-use super::stage::{Staged, files_of};
+use super::stage::{Staged, files_of, paths};
 use super::{LOAD_ID, Managed};
 use crate::spans::{Spans, Standing};
 
@@ -211,25 +212,49 @@ impl Managed {
         }
     }
 
+    /// Adds rows to `table` with `load_id`, beside the ledger: once or more often. It collides with nobody.
+    pub(in crate::databricks) async fn append(
+        &self,
+        table: &'static TableDef,
+        load_id: &str,
+        package: LoadId,
+        batches: &[RecordBatch],
+    ) -> Result<(), DestinationError> {
+        if batches.is_empty() {
+            return Ok(());
+        }
+        let (_, columns) = self.prepare_table(table).await?;
+        let staged = self.stage(table, package, batches).await?;
+        let paths = staged.folder.iter().flat_map(|folder| paths(folder, usize::try_from(staged.files).unwrap_or_default()));
+        let staged_columns: Vec<String> = table.columns.iter().map(|column| column.name.to_owned()).collect();
+        let text = format!("INSERT INTO {} {}", self.name(table.name).quoted(), selected(&columns, &staged_columns, load_id, paths));
+        let inserted = self.run(text, table.name).await;
+        self.discard(table, &staged).await;
+        Ok(inserted.map(drop)?)
+    }
+
     async fn insert(&self, table: &TableDef, known: &Known, entry: &Entry) -> Result<Rows, WorkspaceError> {
-        let load_id = literal(&entry.committed.load_id);
-        let column = |column: &super::super::CatalogColumn| {
-            let name = quoted(&column.name);
-            if column.name.eq_ignore_ascii_case(LOAD_ID) {
-                format!("{load_id} AS {name}")
-            } else if entry.columns.iter().any(|staged| staged.eq_ignore_ascii_case(&column.name)) {
-                name
-            } else {
-                format!("CAST(NULL AS {}) AS {name}", column.type_text)
-            }
-        };
-        // By position, as INSERT takes them.
-        let columns = known.columns.iter().map(column).collect::<Vec<_>>().join(", ");
-        let parts: Vec<String> = files_of(entry).iter().map(|path| format!("SELECT {columns} FROM {}", parquet(path))).collect();
-        let text =
-            format!("INSERT INTO {} REPLACE WHERE {} {}", self.name(table.name).quoted(), rows_of(table, entry), parts.join(" UNION ALL "));
+        let rows = selected(&known.columns, &entry.columns, &entry.committed.load_id, files_of(entry));
+        let text = format!("INSERT INTO {} REPLACE WHERE {} {rows}", self.name(table.name).quoted(), rows_of(table, entry));
         self.run(text, table.name).await
     }
+}
+
+/// The rows of files that have the columns `staged`, as a table with `columns` takes them: by position.
+fn selected(columns: &[CatalogColumn], staged: &[String], load_id: &str, paths: impl IntoIterator<Item = String>) -> String {
+    let load_id = literal(load_id);
+    let column = |column: &CatalogColumn| {
+        let name = quoted(&column.name);
+        if column.name.eq_ignore_ascii_case(LOAD_ID) {
+            format!("{load_id} AS {name}")
+        } else if staged.iter().any(|staged| staged.eq_ignore_ascii_case(&column.name)) {
+            name
+        } else {
+            format!("CAST(NULL AS {}) AS {name}", column.type_text)
+        }
+    };
+    let columns = columns.iter().map(column).collect::<Vec<_>>().join(", ");
+    paths.into_iter().map(|path| format!("SELECT {columns} FROM {}", parquet(&path))).collect::<Vec<_>>().join(" UNION ALL ")
 }
 
 /// What is true for the rows of a load and no others. Their dates add nothing but speed: of most files it is known without a look that

@@ -45,7 +45,10 @@ const EXCLUSIVE: &str = "'delta.isolationLevel' = 'Serializable', 'delta.enableD
 
 impl Managed {
     /// Makes `table` exist with at least its columns; its id and the columns it has.
-    pub(super) async fn prepare_table(&self, table: &'static TableDef) -> Result<(String, Vec<CatalogColumn>), DestinationError> {
+    pub(in crate::databricks) async fn prepare_table(
+        &self,
+        table: &'static TableDef,
+    ) -> Result<(String, Vec<CatalogColumn>), DestinationError> {
         self.prepare_ground().await?;
         let name = self.name(table.name);
         let found = match self.workspace.table(&name).await? {

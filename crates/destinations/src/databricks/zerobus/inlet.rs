@@ -1,16 +1,20 @@
 //! Where rows are handed over: one request, one token for each table.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use freshet_core::{DestinationError, TableDef};
 use freshet_web::web_address;
 
 use super::ZerobusOptions;
 use crate::databricks::call::{Call, Elsewhere, path_part};
 use crate::databricks::login::Scope;
 use crate::databricks::{Managed, TableName, Workspace, WorkspaceError};
+
+/// Time after which rights are asked for again that could not be had: each time wakes a warehouse.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
 
 /// The way into tables.
 pub(super) struct Inlet {
@@ -24,8 +28,25 @@ pub(super) struct Inlet {
 /// The way into one table.
 struct Way {
     elsewhere: Arc<Elsewhere>,
-    /// Whether rights on the table itself were granted, or tried to be.
-    granted: AtomicBool,
+    /// The table, by the catalog's id, on which rights were asked for last, and when.
+    asked: Mutex<Option<(String, Instant)>>,
+}
+
+/// Rows that were not taken.
+pub(super) enum Unsent {
+    /// Because of what they are; in words.
+    Rows(String),
+    /// For another reason.
+    For(DestinationError),
+}
+
+impl From<WorkspaceError> for Unsent {
+    fn from(error: WorkspaceError) -> Self {
+        match error {
+            WorkspaceError::Failed { code, message, is_transient: false, .. } if code == "INVALID_PARAMETER_VALUE" => Self::Rows(message),
+            error => Self::For(error.into()),
+        }
+    }
 }
 
 impl Inlet {
@@ -48,35 +69,62 @@ impl Inlet {
 
     /// Hands over `rows` of a table of `managed`, a list of objects as JSON. When it returns without an error, they are durable. Rows that
     /// are handed over twice are in the table twice.
-    pub(super) async fn insert(&self, managed: &Managed, table: &str, rows: Bytes) -> Result<(), WorkspaceError> {
-        let name = managed.name(table);
+    pub(super) async fn insert(&self, managed: &Managed, table: &'static TableDef, rows: Bytes) -> Result<(), Unsent> {
+        let name = managed.name(table.name);
         let way = self.way(&name)?;
         let path = format!("/zerobus/v1/tables/{}/insert", path_part(&name.full()));
         let call = Call::post_written(&format!("hand rows of {} to Zerobus", name.full()), &path, rows);
         let call = call.needing(self.scope(&name).grant()).to(&way.elsewhere);
         match self.workspace.ask(&call).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_transient() => return Err(error.into()),
+            Err(error) => tracing::info!(table = table.name, %error, "Zerobus takes no rows, the table is looked at"),
+        }
+        // Somebody may have dropped it, or taken away a column or a right.
+        let (table_id, _) = managed.prepare_table(table).await.map_err(Unsent::For)?;
+        way.elsewhere.tokens.forget();
+        match self.workspace.ask(&call).await {
             Err(denied @ WorkspaceError::Denied { .. }) => {
-                self.grant(managed, table, &way, denied).await?;
-                self.workspace.ask(&call).await.map(drop)
+                self.grant(managed, table, &way, table_id, denied).await?;
+                Ok(self.workspace.ask(&call).await.map(drop)?)
             }
-            ended => ended.map(drop),
+            ended => Ok(ended.map(drop)?),
         }
     }
 
     /// Rights that come from above do not count here (Databricks: "explicit grants on the table"). Where they are missing on the table
-    /// itself, and it is ours, they are granted, once for each process.
-    async fn grant(&self, managed: &Managed, table: &str, way: &Way, denied: WorkspaceError) -> Result<(), WorkspaceError> {
+    /// itself, and it is ours, they are granted.
+    async fn grant(
+        &self,
+        managed: &Managed,
+        table: &TableDef,
+        way: &Way,
+        table_id: String,
+        denied: WorkspaceError,
+    ) -> Result<(), WorkspaceError> {
         let tokens = &way.elsewhere.tokens;
         let principal = tokens.client_id();
-        if way.granted.swap(true, Ordering::Relaxed) || principal.is_none() {
+        let was_asked = {
+            let mut asked = way.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            let was_asked = asked.as_ref().is_some_and(|(of, at)| *of == table_id && at.elapsed() < ASK_AGAIN);
+            *asked = Some((table_id, Instant::now()));
+            was_asked
+        };
+        if was_asked || principal.is_none() {
             return Err(denied);
         }
-        let statement = self.scope(&managed.name(table)).grant().statement(principal);
-        if let Err(error) = managed.run(statement.trim_end_matches(';').to_owned(), table).await {
-            tracing::warn!(table, %error, "rights on the table not granted");
-            return Err(denied);
+        let statement = self.scope(&managed.name(table.name)).grant().statement(principal);
+        match managed.run(statement.trim_end_matches(';').to_owned(), table.name).await {
+            Ok(_) => tracing::info!(table = table.name, "rights for Zerobus granted to ourselves"),
+            Err(error) if error.is_transient() => {
+                *way.asked.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                return Err(error);
+            }
+            Err(error) => {
+                tracing::warn!(table = table.name, %error, "rights for Zerobus not granted");
+                return Err(denied);
+            }
         }
-        tracing::info!(table, "rights for Zerobus granted to ourselves");
         tokens.forget();
         Ok(())
     }
@@ -88,7 +136,7 @@ impl Inlet {
         }
         let tokens = self.workspace.tokens_for(self.scope(table))?;
         let elsewhere = Arc::new(Elsewhere { host: self.host.clone(), tokens });
-        let way = Arc::new(Way { elsewhere, granted: AtomicBool::new(false) });
+        let way = Arc::new(Way { elsewhere, asked: Mutex::default() });
         ways.insert(table.full(), Arc::clone(&way));
         Ok(way)
     }

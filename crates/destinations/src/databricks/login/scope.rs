@@ -22,7 +22,14 @@ impl Scope {
     /// The rights that the token is to carry, as the field `authorization_details` has them.
     pub(super) fn details(&self) -> String {
         let TableName { catalog, schema, .. } = &self.table;
-        let right = |privileges: &[&str], kind: &str, name: &str| json!({ "type": "unity_catalog_privileges", "privileges": privileges, "object_type": kind, "object_full_path": name });
+        let right = |privileges: &[&str], kind: &str, name: &str| {
+            json!({
+                "type": "unity_catalog_privileges",
+                "privileges": privileges,
+                "object_type": kind,
+                "object_full_path": name,
+            })
+        };
         let mut on_table = right(&["SELECT", "MODIFY"], "TABLE", &self.table.full());
         on_table["operations"] = json!(["zerobuswrite"]);
         Value::Array(vec![

@@ -92,8 +92,8 @@ impl Inlet {
         }
     }
 
-    /// Rights that come from above do not count here (Databricks: "explicit grants on the table"). Where they are missing on the table
-    /// itself, and it is ours, they are granted.
+    /// Rights that come from above do not count here, as users of Zerobus tell (error 4024). Where they are missing on the table itself,
+    /// and it is ours, they are granted.
     async fn grant(
         &self,
         managed: &Managed,
@@ -107,7 +107,9 @@ impl Inlet {
         let was_asked = {
             let mut asked = way.asked.lock().unwrap_or_else(PoisonError::into_inner);
             let was_asked = asked.as_ref().is_some_and(|(of, at)| *of == table_id && at.elapsed() < ASK_AGAIN);
-            *asked = Some((table_id, Instant::now()));
+            if !was_asked {
+                *asked = Some((table_id, Instant::now()));
+            }
             was_asked
         };
         if was_asked || principal.is_none() {

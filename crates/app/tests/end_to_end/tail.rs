@@ -9,9 +9,9 @@ use serde_json::Value;
 use crate::freshet::{Ended, Place};
 use crate::heroku::Heroku;
 
-/// A busy Heroku and a configuration that points there.
+/// A Heroku on a Monday morning, as by night it says little, and a configuration that points there.
 fn busy(place: &Place, flags: &str) -> Heroku {
-    let heroku = Heroku::start(place, flags);
+    let heroku = Heroku::start(place, &format!("--begins-at 2026-11-02T09:00:00Z {flags}"));
     place.file("freshet.toml", format!("[heroku]\napi_url = \"{}\"\n[load]\nmax_age = \"1s\"\n", heroku.url));
     heroku
 }

@@ -20,7 +20,8 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let place = Place::new();
-        let heroku = Heroku::start(&place, "--apps 2 --rate 150");
+        // By night and on Sundays it says far less.
+        let heroku = Heroku::start(&place, "--apps 2 --rate 600");
         heroku.pause();
         for drain in heroku.objects("log-drain") {
             // The company is founded with some drains of others; they stay, and must not be touched.

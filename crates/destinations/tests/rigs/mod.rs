@@ -6,10 +6,11 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -221,8 +222,17 @@ impl Rig {
             environment: Vec::new(),
             lakes: AtomicU32::new(0),
         };
-        rig.wait_until_it_listens();
+        rig.wait_until_it_answers();
         rig
+    }
+
+    /// Somebody may take the first connection and drop it: to listen is not yet to serve.
+    fn wait_until_it_answers(&self) {
+        let begun = Instant::now();
+        while !self.try_say("GET /", &[], b"").is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 ")) {
+            assert!(begun.elapsed() < UP_WITHIN, "the server for {} does not answer", self.bucket);
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn wait_until_it_listens(&self) {
@@ -238,15 +248,18 @@ impl Rig {
     }
 
     fn say(&self, what: &str, headers: &[String], body: &[u8]) -> Vec<u8> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        self.try_say(what, headers, body).unwrap_or_else(|error| panic!("{what}: {error}"))
+    }
+
+    fn try_say(&self, what: &str, headers: &[String], body: &[u8]) -> io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
         let (host, length) = (self.port, body.len());
-        write!(stream, "{what} HTTP/1.1\r\nHost: 127.0.0.1:{host}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n")
-            .unwrap();
-        stream.write_all(body).unwrap();
+        write!(stream, "{what} HTTP/1.1\r\nHost: 127.0.0.1:{host}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n")?;
+        stream.write_all(body)?;
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        answer
+        stream.read_to_end(&mut answer)?;
+        Ok(answer)
     }
 }
 
@@ -275,11 +288,11 @@ fn script(name: &str) -> PathBuf {
 }
 
 /// A port below those that the system hands out: of those, one that nobody listens on yet may be given to some connection meanwhile, even to
-/// that which looks whether the server is up, and then the server cannot have it.
+/// that which looks whether the server is up, and then the server cannot have it. And each once, as servers take a while to listen.
 fn free_port() -> u16 {
+    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(RandomState::new().build_hasher().finish() as u32 >> 1));
     loop {
-        let chance = RandomState::new().build_hasher().finish();
-        let port = 10_000 + u16::try_from(chance % 22_000).unwrap();
+        let port = 10_000 + u16::try_from(NEXT.fetch_add(1, Ordering::Relaxed) % 22_000).unwrap();
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
